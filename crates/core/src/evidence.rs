@@ -1,0 +1,174 @@
+//! What observers report: units, heartbeats, probes. Facts only; judging is the engine's work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{HostName, ServiceId};
+use crate::time::Wall;
+
+/// Most components one answer may name; further ones are dropped and counted in the output.
+pub const MAX_COMPONENTS: usize = 64;
+/// Longest output text of a check that is kept, in bytes; the rest is cut on a character border.
+pub const MAX_OUTPUT: usize = 4096;
+
+/// One process, told apart from a later one with the same number by its start time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// The number the OS gave.
+    pub pid: u32,
+    /// The OS's own start stamp (Linux: clock ticks since boot, `/proc/PID/stat` field 22;
+    /// Windows: `FILETIME` of creation). Compared for equality only.
+    pub started: u64,
+}
+
+/// How a unit ended, in the OS's own terms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// Exit code 0, or the OS's word for success.
+    Clean,
+    /// A non-zero exit code (Windows: also an NTSTATUS fault such as 0xC0000005).
+    Code(i64),
+    /// Ended by this signal (Unix only).
+    Signal(i32),
+    /// The program could not be started: the OS's words.
+    StartFailed(String),
+    /// The OS's own watchdog ended it because it no longer answered.
+    Watchdog,
+    /// It is gone and nobody could tell how.
+    Unseen,
+}
+
+/// What the OS says a unit is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnitState {
+    /// Running, with its main process where the OS names one.
+    Running(Option<Process>),
+    /// On its way up (start pending, continue pending, activating, the OS's own restart wait).
+    Starting,
+    /// On its way down (stop pending, pause pending, deactivating).
+    Stopping,
+    /// Paused (SCM only).
+    Paused,
+    /// Not running.
+    Stopped {
+        /// Whether somebody ordered the stop (`systemctl stop`, an SCM stop control, lifesign's own stop).
+        ordered: bool,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// The OS knows no unit of this name.
+    NotFound,
+    /// The observer could not look (bus away, access denied): its words. Changes no state.
+    CouldNotLook(String),
+}
+
+/// One look at a unit, or one event about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitReport {
+    /// The state in our words.
+    pub state: UnitState,
+    /// The state in the OS's words: `active (running)`, `SERVICE_STOPPED 1067`.
+    pub os: String,
+    /// The last output or log lines, kept when the unit ended; at most [`MAX_OUTPUT`] bytes.
+    pub last_output: Option<String>,
+}
+
+/// Why a probe failed. The verdict table tells a silent target from a wrong answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailKind {
+    /// No answer in time.
+    Timeout,
+    /// The connection was refused or reset, or the name does not resolve.
+    Refused,
+    /// It answered, and the answer was wrong.
+    Wrong,
+}
+
+/// The result of one probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CheckOutcome {
+    /// As it should be.
+    Pass,
+    /// Not as it should be.
+    Fail(FailKind),
+    /// The check itself could not look. Changes no state.
+    Unknown,
+}
+
+/// One component of a service, as the service itself reports it (`db`, `redis`, `db.replica`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// Path of the component, dots between the levels.
+    pub name: String,
+    /// The service's own word: `UP`, `DOWN`, `OUT_OF_SERVICE`, …
+    pub status: String,
+    /// Whether that word means it works.
+    pub up: bool,
+}
+
+/// How long each phase of a probe took; `None` for a phase that did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Phases {
+    /// Resolving the name.
+    pub dns: Option<Duration>,
+    /// Connecting.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// From the request to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// All of it.
+    pub total: Duration,
+}
+
+/// One finished probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// Pass, fail or unknown.
+    pub outcome: CheckOutcome,
+    /// One line for people: `200 OK in 12 ms`, `connection refused`. At most [`MAX_OUTPUT`] bytes.
+    pub output: String,
+    /// Where the time went.
+    pub phases: Phases,
+    /// The service's components, when the answer named any; at most [`MAX_COMPONENTS`].
+    pub components: Vec<Component>,
+}
+
+/// What a heartbeat says about its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BeatStatus {
+    /// I am well.
+    Alive,
+    /// I am about to stop, on purpose.
+    Stopping,
+    /// I run, but I cannot do my work.
+    Fail,
+}
+
+/// One heartbeat, already authorised and parsed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Whose heart beats.
+    pub service: ServiceId,
+    /// What it says.
+    pub status: BeatStatus,
+    /// The sender's own time, shown as clock skew and never used for liveness.
+    pub sent_at: Option<Wall>,
+    /// Metrics by name; values are finite.
+    pub metrics: Vec<(Arc<str>, f64)>,
+    /// Free text of the sender, shown with the service.
+    pub message: Option<String>,
+}
+
+/// A sample of a host's own metrics (`host_cpu`, `host_memory`, …).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostSample {
+    /// The host.
+    pub host: HostName,
+    /// Metrics by name; values are finite.
+    pub metrics: Vec<(Arc<str>, f64)>,
+}
