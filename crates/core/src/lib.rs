@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod effect;
+pub mod engine;
 pub mod evidence;
 pub mod input;
 pub mod model;
