@@ -1,0 +1,3 @@
+# The dashboard.
+
+ui-title = lifesign

@@ -1,0 +1,43 @@
+# 命令行。
+
+cli-column-id = 服务
+cli-column-host = 主机
+cli-column-state = 状态
+cli-column-reason = 原因
+cli-column-since = 开始于
+cli-column-beat = 最近心跳
+cli-column-check = 检查
+cli-column-result = 结果
+cli-column-output = 输出
+cli-column-incident = 事件
+cli-column-service = 服务
+cli-column-opened = 开始
+cli-column-closed = 关闭
+cli-column-acknowledged = 认领人
+
+cli-paused = 已暂停
+cli-open = 未关闭
+cli-none = 无
+cli-no-services = 尚未监控任何服务。
+cli-no-incidents = 没有事件。
+cli-summary = 共 { $count } 个服务
+cli-incident = 事件 { $id }
+cli-timeline = 时间线
+cli-checks = 检查
+cli-metrics = 指标
+cli-components = 组件
+cli-restart-ordered = 已下达重启 { $id } 的指令。
+cli-paused-done = { $id } 已暂停：继续监控，但不告警、不重启。
+cli-resumed-done = { $id } 已恢复监控处理。
+cli-acknowledged-done = 事件 { $id } 已由 { $by } 认领。
+cli-beat-accepted = 已接受 { $id } 的心跳，当前状态：{ $state }。
+cli-config-ok = { $file } 有效：{ $services } 个服务，{ $rules } 条规则。
+cli-config-errors = { $count } 处错误
+cli-error = 错误
+cli-warning = 警告
+cli-dashboard-at = 控制台：{ $url }
+cli-token-made = 管理员令牌（仅显示一次，保存在 { $file }）：{ $token }
+cli-token-kept = 管理员令牌保存在 { $file }
+cli-watching = 正在监控 { $host } 上的 { $services } 个服务：
+cli-stop-hint = 按 Ctrl+C 停止。
+cli-stopping = 正在停止 …

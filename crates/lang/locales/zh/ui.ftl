@@ -1,0 +1,3 @@
+# 控制台。
+
+ui-title = lifesign
