@@ -1,1 +1,18 @@
-//! lifesign-proto
+//! What crosses the wire: heartbeat bodies with their limits, acknowledgements, and problems.
+//!
+//! Bytes in, values out: nothing here knows of HTTP servers, sockets or clocks. [`read`] tells a body that
+//! is no JSON (400) from one that is JSON and says something we do not take (422), and in an array it
+//! judges each heartbeat by itself, so that one sender's mistake does not cost the others theirs.
+#![warn(missing_docs)]
+
+mod ack;
+mod heartbeat;
+mod json;
+mod limits;
+mod problem;
+
+pub use ack::{Ack, Acks};
+pub use heartbeat::{BodyError, Heartbeats, ItemError, MAX_FAULTS, read};
+pub use json::Malformed;
+pub use limits::{Limits, MAX_BODY_BYTES};
+pub use problem::{Fault, PROBLEM_JSON, Problem};
