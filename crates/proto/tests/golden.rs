@@ -3,6 +3,7 @@
 //! `tests/golden/accepted` and `tests/golden/refused` hold a `NAME.json` with the bytes as sent and a
 //! `NAME.txt` with the outcome. After a wanted change `UPDATE_GOLDEN=1 cargo test -p lifesign-proto` writes
 //! the outcomes anew; the diff is then read by a person.
+#![expect(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
