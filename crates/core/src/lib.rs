@@ -9,13 +9,19 @@
 //! runtime; `cargo xtask check deps` proves it, and `clippy.toml` bans the clocks of `std`.
 #![warn(missing_docs)]
 
+mod check;
+mod digest;
+mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod evidence;
+mod heart;
 pub mod input;
 pub mod model;
+mod remedy;
 pub mod spec;
 pub mod time;
+pub mod verdict;
 pub mod view;
 
 /// A sender's clock further away than this is shown as skewed.

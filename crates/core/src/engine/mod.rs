@@ -1,14 +1,51 @@
 //! The engine: takes inputs, keeps the truth about every service, asks for effects.
+//!
+//! `mod.rs` holds the table of services, time, and the way of each input; [`service`] one service and its
+//! evidence; `judge` what follows from the evidence (states, incidents, restarts); `rules` the metric
+//! rules; `views` and `explain` what people see.
+//!
+//! **Time.** The engine lives in *virtual* time: the monotonic clock less every stretch in which the engine
+//! itself did not run. The shell steps it at least every [`TICK`]; a longer gap was our own stall, a
+//! suspended machine or a stopped process, and moves every deadline by itself instead of killing services.
 
+mod explain;
+mod judge;
+mod rules;
+mod service;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{Alert, Effect, Incident, Memory, Notification, TimelineEntry};
-use crate::input::{Input, Refusal};
-use crate::model::{IncidentId, State};
-use crate::time::{Mono, Now};
-use crate::view::{Counts, Explanation, HostView, RuleView, ServiceView};
+pub use self::explain::CODES as EXPLAIN_CODES;
+use self::rules::Rules;
+use self::service::Service;
+use crate::check::CheckRun;
+use crate::dispatch::Dispatcher;
+use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
+use crate::evidence::{Beat, BeatStatus, CheckReport, HostSample, UnitReport, UnitState};
+use crate::heart::Heart;
+use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
+use crate::model::{HostName, IncidentId, ServiceId, ServiceIx, State};
+use crate::remedy::Step;
+use crate::spec::{ServiceSpec, Spec};
+use crate::time::{Mono, Now, Wall};
+use crate::view::Counts;
+
+/// The shell steps the engine at least this often, with [`Input::Tick`] if nothing else happens.
+pub const TICK: Duration = Duration::from_millis(500);
+/// A gap between two steps longer than this was a stall of our own.
+pub const STALL: Duration = Duration::from_secs(2);
+/// How often last-seen times are written into the store, so that a restart remembers them.
+const SNAPSHOT: Duration = Duration::from_secs(30);
+/// Most metrics kept for one service or host; further names are ignored.
+pub const MAX_METRICS: usize = 256;
 
 /// What the store remembers of an earlier life.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -40,72 +77,608 @@ pub enum Answer {
     Action(Arc<str>),
 }
 
+/// Who wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wake {
+    Service(ServiceIx),
+    Rules,
+    Snapshot,
+}
+
+/// A host's last sample.
+#[derive(Debug)]
+struct Host {
+    metrics: Vec<(Arc<str>, f64)>,
+    sampled_at: Option<Wall>,
+}
+
 /// The engine. See the crate's documentation for its contract.
 #[derive(Debug, Default)]
-pub struct Engine {}
+pub struct Engine {
+    /// By [`ServiceIx`]. Numbers are never used again, so a removed service leaves its place empty.
+    services: Vec<Service>,
+    /// The hot side of `services`: one flat entry each.
+    hearts: Vec<Heart>,
+    by_id: HashMap<ServiceId, ServiceIx>,
+    /// The order of the configuration.
+    order: Vec<ServiceIx>,
+    /// For each service those that depend on it directly.
+    dependents: BTreeMap<ServiceIx, Vec<ServiceIx>>,
+    hosts: BTreeMap<HostName, Host>,
+    rules: Rules,
+    dispatcher: Dispatcher,
+    /// Pending and firing alerts by fingerprint.
+    alerts: BTreeMap<Arc<str>, Alert>,
+    timers: BinaryHeap<Reverse<(Mono, Wake)>>,
+    next_incident: u64,
+    counts: Counts,
+    clock: VirtualClock,
+    past: HashMap<ServiceId, Memory>,
+    past_incidents: HashMap<IncidentId, (Incident, Vec<TimelineEntry>)>,
+}
 
-#[expect(clippy::unused_self, unused_variables, reason = "first commit of the interface")]
+/// The monotonic clock less our own stalls.
+#[derive(Debug, Default)]
+struct VirtualClock {
+    last: Option<Mono>,
+    frozen: Duration,
+    stalls: u64,
+}
+
+impl VirtualClock {
+    /// Takes a reading; returns virtual time and how long we were stalled before it.
+    fn advance(&mut self, mono: Mono) -> (Mono, Option<Duration>) {
+        let last = self.last.unwrap_or(mono);
+        let mono = mono.max(last);
+        let gap = mono.since(last);
+        self.last = Some(mono);
+        let stall = (gap > STALL).then(|| gap - TICK);
+        if let Some(stall) = stall {
+            self.frozen += stall;
+            self.stalls += 1;
+        }
+        (mono.back(self.frozen), stall)
+    }
+
+    /// The present virtual time, as of the last step.
+    fn now(&self) -> Mono {
+        self.last.unwrap_or_default().back(self.frozen)
+    }
+
+    fn to_real(&self, virtual_time: Mono) -> Mono {
+        if virtual_time == Mono::NEVER { Mono::NEVER } else { virtual_time + self.frozen }
+    }
+}
+
+/// One step's time and effects.
+struct Turn<'a> {
+    /// Virtual time: decides.
+    now: Mono,
+    /// Wall time: is shown.
+    wall: Wall,
+    out: &'a mut Vec<Effect>,
+}
+
+impl Turn<'_> {
+    fn audit(&mut self, by: &Arc<str>, action: &str, target: impl Into<String>, detail: impl Into<String>) {
+        self.out.push(Effect::Audit(AuditEntry {
+            at: self.wall,
+            by: Arc::clone(by),
+            action: action.into(),
+            target: target.into(),
+            detail: detail.into(),
+        }));
+    }
+}
+
 impl Engine {
     /// An engine that watches nothing yet.
     pub fn new() -> Self {
-        Self::default()
+        Self { next_incident: 1, ..Self::default() }
     }
 
     /// Takes over what an earlier life knew. Call once, before the first [`Input::Configure`].
-    pub fn restore(&mut self, now: Now, past: Past) {}
+    pub fn restore(&mut self, now: Now, past: Past) {
+        let (virtual_now, _) = self.clock.advance(now.mono);
+        self.next_incident = past.next_incident.max(1);
+        self.past = past.memories.into_iter().map(|memory| (memory.service.clone(), memory)).collect();
+        self.past_incidents =
+            past.incidents.into_iter().map(|(incident, lines)| (incident.id, (incident, lines))).collect();
+        self.alerts =
+            past.alerts.iter().map(|alert| (Arc::clone(&alert.fingerprint), alert.clone())).collect();
+        self.dispatcher.restore(virtual_now, past.notified, &past.alerts);
+    }
 
     /// Takes one input and appends what has to be done.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) -> Answer {
-        Answer::Done
+        let (virtual_now, stall) = self.clock.advance(now.mono);
+        let mut turn = Turn { now: virtual_now, wall: now.wall, out };
+        if let Some(stall) = stall {
+            let by = Arc::from("lifesign");
+            let detail = format!("lifesign itself did not run for {}; all deadlines moved", words(stall));
+            turn.audit(&by, "stall", "engine", detail);
+        }
+        let answer = match input {
+            Input::Configure(spec) => {
+                self.configure(&spec, &mut turn);
+                Answer::Done
+            }
+            Input::Beat(beat) => self.beat(beat, &mut turn),
+            Input::Unit { service, report } => self.on_unit(&service, report, &mut turn),
+            Input::Check { service, check, report } => self.on_check(&service, check, report, &mut turn),
+            Input::Host(sample) => {
+                self.on_host(sample, &mut turn);
+                Answer::Done
+            }
+            Input::ActionDone(report) => self.on_action(report, &mut turn),
+            Input::Order { by, order } => self.on_order(&by, &order, &mut turn),
+            Input::Delivery(report) => {
+                self.on_delivery(&report, &mut turn);
+                Answer::Done
+            }
+            Input::Tick => Answer::Done,
+        };
+        self.run_timers(&mut turn);
+        self.dispatcher.flush(turn.now, turn.wall, turn.out);
+        answer
     }
 
     /// When the engine wants to be stepped at the latest, even if nothing happens ([`Input::Tick`]).
     pub fn next_deadline(&self) -> Mono {
-        Mono::NEVER
+        let timer = self.timers.peek().map_or(Mono::NEVER, |Reverse((at, _))| *at);
+        let tick = self.clock.now() + TICK;
+        self.clock.to_real(timer.min(self.dispatcher.next_deadline()).min(tick))
     }
 
-    /// One service.
-    pub fn service(&self, id: &str, now: Now) -> Option<ServiceView> {
-        None
+    /// How often the engine found that it had been stalled.
+    pub fn stalls(&self) -> u64 {
+        self.clock.stalls
     }
 
-    /// Every service, in the order of the configuration.
-    pub fn services(&self, now: Now) -> Vec<ServiceView> {
-        Vec::new()
+    fn run_timers(&mut self, turn: &mut Turn<'_>) {
+        while let Some(Reverse((at, wake))) = self.timers.peek().copied() {
+            if at > turn.now {
+                return;
+            }
+            self.timers.pop();
+            match wake {
+                Wake::Service(ix) => {
+                    let service = &mut self.services[ix.0 as usize];
+                    if service.armed != at {
+                        continue; // An earlier wake-up took its place.
+                    }
+                    service.armed = Mono::NEVER;
+                    if service.watched {
+                        self.reconsider(ix, turn);
+                    }
+                }
+                Wake::Rules => self.run_rule_timers(turn),
+                Wake::Snapshot => {
+                    self.snapshot(turn);
+                    self.timers.push(Reverse((turn.now + SNAPSHOT, Wake::Snapshot)));
+                }
+            }
+        }
     }
 
-    /// How many services are in each state.
-    pub fn counts(&self) -> Counts {
-        Counts::default()
+    /// Arms the service's wake-up if it now wants one earlier than it has.
+    fn arm(&mut self, ix: ServiceIx) {
+        let index = ix.0 as usize;
+        let service = &self.services[index];
+        let mut at = self.hearts[index].next_deadline().min(service.remedy.next_deadline());
+        if service.settle_until > self.clock.now() {
+            at = at.min(service.settle_until);
+        }
+        if let Some(prove_at) = self.prove_deadline(index) {
+            at = at.min(prove_at);
+        }
+        let service = &mut self.services[index];
+        if at < service.armed {
+            service.armed = at;
+            self.timers.push(Reverse((at, Wake::Service(ix))));
+        }
     }
 
-    /// The hosts, sorted by name.
-    pub fn hosts(&self, now: Now) -> Vec<HostView> {
-        Vec::new()
+    /// When the service's new process will have lived long enough to be proven.
+    fn prove_deadline(&self, index: usize) -> Option<Mono> {
+        let service = &self.services[index];
+        let open = service.incident.as_ref()?;
+        (service.process != open.process)
+            .then(|| service.process_since + judge::prove_for(&service.spec))
+            .filter(|at| *at > self.clock.now())
     }
 
-    /// The rules, in the order of the configuration.
-    pub fn rules(&self) -> Vec<RuleView> {
-        Vec::new()
+    fn configure(&mut self, spec: &Spec, turn: &mut Turn<'_>) {
+        if self.order.is_empty() && self.timers.is_empty() {
+            self.timers.push(Reverse((turn.now + SNAPSHOT, Wake::Snapshot)));
+        }
+        self.dispatcher.configure(&spec.routes, &spec.receivers);
+        let mut order = Vec::with_capacity(spec.services.len());
+        for service in &spec.services {
+            let ix = match self.by_id.get(&service.id).copied() {
+                Some(ix) => {
+                    self.respecify(ix, service, turn);
+                    ix
+                }
+                None => self.admit(service, turn),
+            };
+            order.push(ix);
+        }
+        let kept: HashSet<ServiceIx> = order.iter().copied().collect();
+        for ix in self.order.clone().into_iter().filter(|ix| !kept.contains(ix)) {
+            self.dismiss(ix, turn);
+        }
+        self.order = order;
+        self.dependents.clear();
+        for ix in &self.order {
+            for parent in &self.services[ix.0 as usize].spec.depends_on {
+                if let Some(parent) = self.by_id.get(parent) {
+                    self.dependents.entry(*parent).or_default().push(*ix);
+                }
+            }
+        }
+        for host in spec.services.iter().map(|service| &service.host) {
+            if !self.hosts.contains_key(host) {
+                self.hosts.insert(Arc::clone(host), Host { metrics: Vec::new(), sampled_at: None });
+            }
+        }
+        self.configure_rules(&spec.rules, turn);
+        for ix in self.order.clone() {
+            self.reconsider(ix, turn);
+        }
+        self.past.clear();
+        self.forget_lost_incidents(turn);
     }
 
-    /// Pending and firing alerts, oldest first.
-    pub fn alerts(&self) -> Vec<Alert> {
-        Vec::new()
+    /// A service that was not watched before.
+    fn admit(&mut self, spec: &ServiceSpec, turn: &mut Turn<'_>) -> ServiceIx {
+        let ix = ServiceIx(u32::try_from(self.services.len()).unwrap_or(u32::MAX));
+        let mut service = Service::new(ix, spec.clone(), turn.now, turn.wall);
+        let mut grace = judge::first_grace(spec, turn.now);
+        if let Some(memory) = self.past.remove(&spec.id) {
+            service.paused = memory.paused;
+            service.last_beat = memory.last_heartbeat_at;
+            service.remembered_beat = memory.last_heartbeat_at;
+            service.remedy.restore(memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at))));
+            if let Some((record, timeline)) = memory.incident.and_then(|id| self.past_incidents.remove(&id)) {
+                service.state = memory.state;
+                service.reason = memory.reason;
+                service.since = memory.since;
+                service.detail = "as it was before lifesign started".to_owned();
+                service.incident = Some(service::OpenIncident { record, timeline, process: None });
+            } else if memory.state == State::Down
+                && memory.reason == Some(crate::model::Reason::StoppedByOperator)
+            {
+                service.state = memory.state;
+                service.reason = memory.reason;
+                service.since = memory.since;
+            }
+            // A sender heard in an earlier life must be heard again, after its fair chance.
+            if let (Some(heartbeat), Some(_)) = (&spec.heartbeat, memory.last_heartbeat_at) {
+                let chance = heartbeat.timeout + heartbeat.interval * heartbeat.retries;
+                grace = grace.min(turn.now + chance.max(spec.start_grace));
+            }
+        }
+        self.count(service.state, 1);
+        self.hearts.push(Heart::new(spec.heartbeat.as_ref(), grace));
+        self.by_id.insert(spec.id.clone(), ix);
+        self.services.push(service);
+        ix
     }
 
-    /// An open incident with its timeline so far.
-    pub fn open_incident(&self, id: IncidentId) -> Option<(Incident, Vec<TimelineEntry>)> {
-        None
+    /// A service that goes on under another specification. Evidence of checks that did not change stays.
+    fn respecify(&mut self, ix: ServiceIx, spec: &ServiceSpec, turn: &mut Turn<'_>) {
+        let index = ix.0 as usize;
+        let service = &mut self.services[index];
+        if service.spec == *spec {
+            return;
+        }
+        let mut old: Vec<_> = service.spec.checks.drain(..).zip(service.checks.drain(..)).collect();
+        service.checks = spec
+            .checks
+            .iter()
+            .map(|check| {
+                let same = old.iter().position(|(o, _)| o.kind == check.kind && o.name == check.name);
+                same.map_or_else(CheckRun::default, |at| old.swap_remove(at).1)
+            })
+            .collect();
+        if service.spec.unit != spec.unit {
+            service.unit = None;
+            service.process = None;
+        }
+        service.spec = spec.clone();
+        self.hearts[index].configure(spec.heartbeat.as_ref(), judge::first_grace(spec, turn.now));
     }
 
-    /// All open incidents, newest first.
-    pub fn open_incidents(&self) -> Vec<Incident> {
-        Vec::new()
+    /// A service that the configuration no longer names.
+    fn dismiss(&mut self, ix: ServiceIx, turn: &mut Turn<'_>) {
+        self.close_incident(ix, "the configuration no longer names this service", turn);
+        let service = &mut self.services[ix.0 as usize];
+        service.watched = false;
+        service.remedy.rest();
+        let (id, state) = (service.spec.id.clone(), service.state);
+        self.count(state, -1);
+        self.by_id.remove(&id);
     }
 
-    /// Why a service is as it is.
-    pub fn explain(&self, id: &str, now: Now) -> Option<Explanation> {
-        None
+    fn count(&mut self, state: State, change: i32) {
+        let counter = match state {
+            State::Pending => &mut self.counts.pending,
+            State::Up => &mut self.counts.up,
+            State::Degraded => &mut self.counts.degraded,
+            State::Suspect => &mut self.counts.suspect,
+            State::Down => &mut self.counts.down,
+            State::Unknown => &mut self.counts.unknown,
+        };
+        *counter = counter.saturating_add_signed(change);
+    }
+
+    fn find(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).map(|ix| ix.0 as usize)
+    }
+
+    fn beat(&mut self, beat: Beat, turn: &mut Turn<'_>) -> Answer {
+        let Some(index) = self.find(beat.service.as_str()) else { return Answer::NoSuchService };
+        let evidence_changed = self.hearts[index].beat(turn.now);
+        let service = &mut self.services[index];
+        service.last_beat = Some(turn.wall);
+        let status_changed = service.beat_status != beat.status;
+        service.beat_status = beat.status;
+        if let Some(sent_at) = beat.sent_at {
+            let skew = sent_at.as_millis().saturating_sub(turn.wall.as_millis());
+            let notice = i64::try_from(crate::SKEW_NOTICE.as_millis()).unwrap_or(i64::MAX);
+            service.skew_ms = (skew.saturating_abs() > notice).then_some(skew);
+        }
+        if beat.message.is_some() {
+            service.beat_message = beat.message;
+        }
+        let ix = service.ix;
+        // A beat that changes nothing ends here: memory only.
+        if evidence_changed || status_changed || service.incident.is_some() {
+            self.reconsider(ix, turn);
+        }
+        if !beat.metrics.is_empty() {
+            for (name, value) in beat.metrics {
+                set_metric(&mut self.services[index].metrics, &name, value);
+                self.on_service_metric(ix, &name, value, turn);
+            }
+        }
+        Answer::Beat(self.services[index].state)
+    }
+
+    fn on_unit(&mut self, id: &ServiceId, report: UnitReport, turn: &mut Turn<'_>) -> Answer {
+        let Some(index) = self.find(id.as_str()) else { return Answer::NoSuchService };
+        let ix = self.services[index].ix;
+        if let UnitState::CouldNotLook(_) = report.state {
+            // Changes no state: what was last seen stays true. Only who never saw anything is blind.
+            let service = &mut self.services[index];
+            if service.unit.is_none() {
+                service.unit = Some((turn.wall, report));
+            }
+            self.reconsider(ix, turn);
+            return Answer::Done;
+        }
+        let running = self.services[index].remedy.is_running();
+        let service = &mut self.services[index];
+        match &report.state {
+            UnitState::Stopped { ordered, .. } => {
+                service.stopped_by_us = running && (*ordered || service.stopped_by_us);
+            }
+            UnitState::Running(_) => service.stopped_by_us = false,
+            UnitState::Starting
+            | UnitState::Stopping
+            | UnitState::Paused
+            | UnitState::NotFound
+            | UnitState::CouldNotLook(_) => {}
+        }
+        let was_stopped = service.unit.as_ref().is_some_and(|(_, last)| {
+            !matches!(last.state, UnitState::Running(_) | UnitState::CouldNotLook(_))
+        });
+        if let UnitState::Running(process) = report.state {
+            let another = service.process.is_some() && process.is_some() && process != service.process;
+            let first_sight = service.process.is_none();
+            if process.is_some() {
+                service.process = process;
+            }
+            if another || (was_stopped && first_sight) || (was_stopped && process.is_none()) {
+                self.begin_anew(index, turn);
+            } else if first_sight {
+                self.services[index].process_since = turn.now;
+                self.hearts[index].wait(judge::first_grace(&self.services[index].spec, turn.now));
+            }
+        }
+        let output = report.last_output.clone();
+        self.services[index].unit = Some((turn.wall, report));
+        self.reconsider(ix, turn);
+        if let Some(output) = output.filter(|output| !output.trim().is_empty()) {
+            self.note(ix, "output", output, turn);
+        }
+        Answer::Done
+    }
+
+    /// Another process runs: whatever was known of the old one proves nothing about it.
+    fn begin_anew(&mut self, index: usize, turn: &mut Turn<'_>) {
+        let service = &mut self.services[index];
+        service.process_since = turn.now;
+        service.beat_status = BeatStatus::Alive;
+        for check in &mut service.checks {
+            check.forget();
+        }
+        let grace = turn.now + service.spec.start_grace;
+        self.hearts[index].wait(grace);
+    }
+
+    fn on_check(&mut self, id: &ServiceId, check: u16, report: CheckReport, turn: &mut Turn<'_>) -> Answer {
+        let Some(index) = self.find(id.as_str()) else { return Answer::NoSuchService };
+        let service = &mut self.services[index];
+        let in_grace =
+            service.spec.unit.is_some() && turn.now < service.process_since + service.spec.start_grace;
+        let place = usize::from(check);
+        let (Some(run), Some(spec)) = (service.checks.get_mut(place), service.spec.checks.get(place)) else {
+            // A result of a check that a reload has just removed.
+            return Answer::Done;
+        };
+        let counts = !(in_grace && run.verdict().is_none());
+        run.take(turn.wall, report, spec.rise, spec.fall, counts);
+        let ix = service.ix;
+        self.reconsider(ix, turn);
+        Answer::Done
+    }
+
+    fn on_host(&mut self, sample: HostSample, turn: &mut Turn<'_>) {
+        let host = self
+            .hosts
+            .entry(Arc::clone(&sample.host))
+            .or_insert_with(|| Host { metrics: Vec::new(), sampled_at: None });
+        host.sampled_at = Some(turn.wall);
+        for (name, value) in &sample.metrics {
+            set_metric(&mut host.metrics, name, *value);
+        }
+        for (name, value) in sample.metrics {
+            self.on_host_metric(&sample.host, &name, value, turn);
+        }
+    }
+
+    fn on_action(&mut self, report: ActionReport, turn: &mut Turn<'_>) -> Answer {
+        let Some(index) = self.find(report.service.as_str()) else { return Answer::NoSuchService };
+        let ours = matches!(&self.services[index].remedy.step, Step::Running { id, .. } if *id == report.id);
+        if ours {
+            self.finish_restart(index, report.result, turn);
+        }
+        Answer::Done
+    }
+
+    fn on_order(&mut self, by: &Arc<str>, order: &Order, turn: &mut Turn<'_>) -> Answer {
+        let result = match order {
+            Order::Restart(id) => self.order_restart(by, id, turn),
+            Order::Pause(id) => self.pause(id, true, turn),
+            Order::Resume(id) => self.pause(id, false, turn),
+            Order::Acknowledge(id) => self.acknowledge(by, *id, turn),
+        };
+        let (action, target) = match order {
+            Order::Restart(id) => ("restart", id.to_string()),
+            Order::Pause(id) => ("pause", id.to_string()),
+            Order::Resume(id) => ("resume", id.to_string()),
+            Order::Acknowledge(id) => ("acknowledge", format!("incident {id}")),
+        };
+        match result {
+            Ok(answer) => {
+                turn.audit(by, action, target, "done");
+                answer
+            }
+            Err(refusal) => {
+                turn.audit(by, action, target, format!("refused: {refusal}"));
+                Answer::Refused(refusal)
+            }
+        }
+    }
+
+    fn pause(&mut self, id: &ServiceId, paused: bool, turn: &mut Turn<'_>) -> Result<Answer, Refusal> {
+        let index = self.find(id.as_str()).ok_or_else(|| Refusal::NoSuchService(id.clone()))?;
+        self.services[index].paused = paused;
+        let ix = self.services[index].ix;
+        let what = if paused { "paused" } else { "resumed" };
+        self.note(
+            ix,
+            what,
+            format!("watching goes on; alerts and restarts are {}", if paused { "held" } else { "back" }),
+            turn,
+        );
+        self.reconsider(ix, turn);
+        self.remember(ix, turn);
+        Ok(Answer::Done)
+    }
+
+    fn acknowledge(&mut self, by: &Arc<str>, id: IncidentId, turn: &mut Turn<'_>) -> Result<Answer, Refusal> {
+        let ix = self
+            .services
+            .iter()
+            .find(|service| service.incident.as_ref().is_some_and(|open| open.record.id == id))
+            .map(|service| service.ix);
+        let Some(ix) = ix else {
+            let closed = id.0 > 0 && id.0 < self.next_incident;
+            return Err(if closed { Refusal::IncidentClosed(id) } else { Refusal::NoSuchIncident(id) });
+        };
+        if let Some(open) = &mut self.services[ix.0 as usize].incident {
+            open.record.acknowledged_by = Some(Arc::clone(by));
+            turn.out.push(Effect::Incident(open.record.clone()));
+        }
+        self.note(ix, "acknowledged", format!("{by} takes care of it"), turn);
+        Ok(Answer::Done)
+    }
+
+    fn on_delivery(&mut self, report: &DeliveryReport, turn: &mut Turn<'_>) {
+        let Some(incident) = report.incident else { return };
+        let (what, detail) = if report.delivered {
+            ("notified", format!("{} was told: {}", report.receiver, report.answer))
+        } else {
+            (
+                "notify_failed",
+                format!(
+                    "{} could not be told (attempt {}): {}",
+                    report.receiver, report.attempt, report.answer
+                ),
+            )
+        };
+        let entry = TimelineEntry { at: turn.wall, what: what.into(), detail };
+        let open = self
+            .services
+            .iter_mut()
+            .filter_map(|service| service.incident.as_mut())
+            .find(|open| open.record.id == incident);
+        if let Some(open) = open.filter(|open| open.timeline.len() < service::MAX_TIMELINE) {
+            open.timeline.push(entry.clone());
+        }
+        turn.out.push(Effect::Timeline { incident, entry });
+    }
+
+    /// Adds a line to the timeline of the service's open incident, if it has one.
+    fn note(&mut self, ix: ServiceIx, what: &str, detail: impl Into<String>, turn: &mut Turn<'_>) {
+        if let Some(open) = &mut self.services[ix.0 as usize].incident {
+            let entry = TimelineEntry { at: turn.wall, what: what.into(), detail: detail.into() };
+            if open.timeline.len() < service::MAX_TIMELINE {
+                open.timeline.push(entry.clone());
+            }
+            turn.out.push(Effect::Timeline { incident: open.record.id, entry });
+        }
+    }
+
+    fn remember(&mut self, ix: ServiceIx, turn: &mut Turn<'_>) {
+        let service = &mut self.services[ix.0 as usize];
+        service.remembered_beat = service.last_beat;
+        let restarts = service.remedy.restarts().map(|at| turn.wall.back(turn.now.since(at))).collect();
+        turn.out.push(Effect::Remember(service.memory(restarts)));
+    }
+
+    /// Writes last-seen times that have moved since they were last written.
+    fn snapshot(&mut self, turn: &mut Turn<'_>) {
+        for ix in self.order.clone() {
+            let service = &self.services[ix.0 as usize];
+            if service.last_beat != service.remembered_beat {
+                self.remember(ix, turn);
+            }
+        }
+    }
+}
+
+/// Sets a metric in place; a name never seen before is added while there is room.
+fn set_metric(metrics: &mut Vec<(Arc<str>, f64)>, name: &Arc<str>, value: f64) {
+    if let Some((_, old)) = metrics.iter_mut().find(|(known, _)| known == name) {
+        *old = value;
+    } else if metrics.len() < MAX_METRICS {
+        metrics.push((Arc::clone(name), value));
+    }
+}
+
+/// A duration as people say it: `250 ms`, `3.2 s`, `5 min`, `2 h 5 min`.
+pub(crate) fn words(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0 => format!("{} ms", span.as_millis()),
+        1..10 if span.subsec_millis() >= 100 => format!("{seconds}.{} s", span.subsec_millis() / 100),
+        1..120 => format!("{seconds} s"),
+        120..7200 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        120..7200 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }

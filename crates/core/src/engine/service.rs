@@ -1,0 +1,252 @@
+//! One service inside the engine: its specification, its evidence, and what was made of it.
+
+use std::sync::Arc;
+
+use crate::check::CheckRun;
+use crate::effect::{Incident, Memory, TimelineEntry};
+use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitReport, UnitState};
+use crate::model::{Reason, ServiceIx, State};
+use crate::remedy::Remedy;
+use crate::spec::ServiceSpec;
+use crate::time::{Mono, Wall};
+use crate::verdict::{ProbeEvidence, UnitEvidence};
+
+/// Most timeline entries of an open incident kept in memory; the store keeps more.
+pub(super) const MAX_TIMELINE: usize = 200;
+
+/// An open incident with what was done so far.
+#[derive(Debug, Clone)]
+pub(super) struct OpenIncident {
+    pub record: Incident,
+    pub timeline: Vec<TimelineEntry>,
+    /// The unit's process when it opened: the proof of a restart needs another one.
+    pub process: Option<Process>,
+}
+
+/// One service.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub ix: ServiceIx,
+    pub spec: ServiceSpec,
+    /// False once the configuration no longer names it.
+    pub watched: bool,
+    pub state: State,
+    pub reason: Option<Reason>,
+    pub since: Wall,
+    pub detail: String,
+    /// The last report about the unit, and when it came.
+    pub unit: Option<(Wall, UnitReport)>,
+    pub process: Option<Process>,
+    /// When `process` was first seen.
+    pub process_since: Mono,
+    /// Whether the last stop was our own doing, in the course of a restart.
+    pub stopped_by_us: bool,
+    pub checks: Vec<CheckRun>,
+    pub last_beat: Option<Wall>,
+    /// What the last beat said of its sender.
+    pub beat_status: BeatStatus,
+    pub beat_message: Option<String>,
+    pub skew_ms: Option<i64>,
+    pub metrics: Vec<(Arc<str>, f64)>,
+    pub paused: bool,
+    pub incident: Option<OpenIncident>,
+    pub remedy: Remedy,
+    /// Until when a recovered dependency still excuses this service.
+    pub settle_until: Mono,
+    /// When the service's wake-up in the timer heap is armed; [`Mono::NEVER`]: it has none.
+    pub armed: Mono,
+    /// Last beat written into the store.
+    pub remembered_beat: Option<Wall>,
+}
+
+impl Service {
+    pub(super) fn new(ix: ServiceIx, spec: ServiceSpec, now: Mono, wall: Wall) -> Self {
+        let checks = vec![CheckRun::default(); spec.checks.len()];
+        Self {
+            ix,
+            spec,
+            watched: true,
+            state: State::Pending,
+            reason: None,
+            since: wall,
+            detail: "nothing heard yet".to_owned(),
+            unit: None,
+            process: None,
+            process_since: now,
+            stopped_by_us: false,
+            checks,
+            last_beat: None,
+            beat_status: BeatStatus::Alive,
+            beat_message: None,
+            skew_ms: None,
+            metrics: Vec::new(),
+            paused: false,
+            incident: None,
+            remedy: Remedy::default(),
+            settle_until: Mono::ZERO,
+            armed: Mono::NEVER,
+            remembered_beat: None,
+        }
+    }
+
+    /// What the unit says, with the changes that a running restart makes explained away.
+    pub(super) fn unit_evidence(&self) -> UnitEvidence {
+        if self.spec.unit.is_none() {
+            return UnitEvidence::None;
+        }
+        let Some((_, report)) = &self.unit else { return UnitEvidence::Waiting };
+        match &report.state {
+            UnitState::Running(_) => UnitEvidence::Running,
+            UnitState::Starting | UnitState::Stopping => UnitEvidence::Changing,
+            UnitState::Paused => UnitEvidence::Stopped(Reason::StoppedByOperator),
+            UnitState::NotFound => UnitEvidence::Stopped(Reason::StartFailed),
+            UnitState::CouldNotLook(_) => UnitEvidence::Blind,
+            UnitState::Stopped { .. } if self.remedy.is_running() => UnitEvidence::Changing,
+            // Our own stop of a restart that then failed is nobody's wish.
+            UnitState::Stopped { ordered: true, .. } if self.stopped_by_us => {
+                UnitEvidence::Stopped(Reason::StartFailed)
+            }
+            UnitState::Stopped { ordered, exit } => UnitEvidence::Stopped(stop_reason(*ordered, exit)),
+        }
+    }
+
+    /// What the probes say, all together.
+    pub(super) fn probe_evidence(&self) -> ProbeEvidence {
+        if self.checks.is_empty() {
+            return ProbeEvidence::None;
+        }
+        let mut waiting = false;
+        let mut blind = true;
+        let mut partly = false;
+        let mut failing: Option<ProbeEvidence> = None;
+        let mut start = 0;
+        while start < self.checks.len() {
+            let group = self.spec.checks[start].group;
+            let end = start + self.spec.checks[start..].iter().take_while(|spec| spec.group == group).count();
+            let runs = &self.checks[start..end];
+            let need = self.spec.checks[start].need.clamp(1, u32::try_from(runs.len()).unwrap_or(1)) as usize;
+            let pass = runs.iter().filter(|run| run.verdict() == Some(true)).count();
+            let fail = runs.iter().filter(|run| run.verdict() == Some(false)).count();
+            blind &= runs.iter().all(CheckRun::is_blind);
+            if runs.len() - fail < need {
+                let silent = runs
+                    .iter()
+                    .filter(|run| run.verdict() == Some(false))
+                    .all(|run| run.fail_kind() == Some(FailKind::Timeout));
+                let this = if silent { ProbeEvidence::TimedOut } else { ProbeEvidence::Failing };
+                // A wrong answer says more than none: one refusal makes the whole *failing*.
+                failing = match failing {
+                    Some(ProbeEvidence::Failing) => failing,
+                    _ => Some(this),
+                };
+            } else if pass >= need {
+                partly |= fail > 0;
+            } else {
+                waiting = true;
+            }
+            start = end;
+        }
+        match failing {
+            Some(evidence) => evidence,
+            None if blind => ProbeEvidence::Blind,
+            None if partly => ProbeEvidence::Partly,
+            None if waiting => ProbeEvidence::Waiting,
+            None if self.components().any(|component| !component.up) => ProbeEvidence::ComponentDown,
+            None => ProbeEvidence::Pass,
+        }
+    }
+
+    /// The components that the last answers of passing probes name.
+    pub(super) fn components(&self) -> impl Iterator<Item = &Component> {
+        self.checks.iter().filter_map(CheckRun::last).flat_map(|(_, report)| report.components.iter())
+    }
+
+    /// Whether every source of evidence has spoken for the present process: probes `rise` times in a row,
+    /// the heart as often as it must.
+    pub(super) fn has_risen(&self, beats: u32, beats_needed: u32) -> bool {
+        let probes = self.checks.iter().zip(&self.spec.checks).all(|(run, spec)| {
+            let of_many = self.spec.checks.iter().filter(|other| other.group == spec.group).count() > 1;
+            // One address of several may stay down when enough of the others pass.
+            run.passes() >= spec.rise || (of_many && run.verdict() != Some(true))
+        });
+        probes && (self.spec.heartbeat.is_none() || beats >= beats_needed)
+    }
+
+    /// The moment the present trouble began, as far as the evidence tells.
+    pub(super) fn trouble_since(&self, reason: Option<Reason>, now: Wall) -> Wall {
+        let began = match reason {
+            Some(Reason::Hung | Reason::MissedHeartbeat) => self.last_beat,
+            Some(Reason::CheckFailed) => self.checks.iter().filter_map(CheckRun::bad_since).min(),
+            Some(Reason::Exited | Reason::Crashed | Reason::Killed | Reason::StartFailed) => {
+                self.unit.as_ref().map(|(at, _)| *at)
+            }
+            Some(
+                Reason::StoppedByOperator
+                | Reason::DependencyDown
+                | Reason::HostUnreachable
+                | Reason::ObserverStalled
+                | Reason::ComponentDown,
+            )
+            | None => None,
+        };
+        began.filter(|at| *at <= now).unwrap_or(now)
+    }
+
+    pub(super) fn memory(&self, restarts: Vec<Wall>) -> Memory {
+        Memory {
+            service: self.spec.id.clone(),
+            state: self.state,
+            reason: self.reason,
+            since: self.since,
+            last_heartbeat_at: self.last_beat,
+            paused: self.paused,
+            incident: self.incident.as_ref().map(|open| open.record.id),
+            restarts,
+        }
+    }
+}
+
+/// The contract's word for a stop. Crash signals are faults of the program itself; any other signal came
+/// from outside (signal(7), "core" and "ill/abrt/fpe/segv/bus/trap/sys/quit/xcpu/xfsz").
+fn stop_reason(ordered: bool, exit: &Exit) -> Reason {
+    const FAULTS: &[i32] = &[3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
+    if ordered {
+        return Reason::StoppedByOperator;
+    }
+    match exit {
+        Exit::Clean | Exit::Unseen => Reason::Exited,
+        Exit::Code(_) => Reason::Crashed,
+        Exit::Signal(signal) if FAULTS.contains(signal) => Reason::Crashed,
+        Exit::Signal(_) => Reason::Killed,
+        Exit::StartFailed(_) => Reason::StartFailed,
+        Exit::Watchdog => Reason::Hung,
+    }
+}
+
+/// How an exit reads in a sentence.
+pub(super) fn exit_words(exit: &Exit) -> String {
+    match exit {
+        Exit::Clean => "it ended with success".to_owned(),
+        Exit::Code(code) => format!("it ended with exit code {code}"),
+        Exit::Signal(signal) => format!("signal {signal} ended it"),
+        Exit::StartFailed(why) => format!("it could not be started: {why}"),
+        Exit::Watchdog => "the system's own watchdog ended it".to_owned(),
+        Exit::Unseen => "it is gone, and how it ended was not seen".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_a_fault_a_code_and_an_order_are_told_apart() {
+        assert_eq!(stop_reason(false, &Exit::Signal(9)), Reason::Killed);
+        assert_eq!(stop_reason(false, &Exit::Signal(15)), Reason::Killed);
+        assert_eq!(stop_reason(false, &Exit::Signal(11)), Reason::Crashed);
+        assert_eq!(stop_reason(false, &Exit::Code(3)), Reason::Crashed);
+        assert_eq!(stop_reason(false, &Exit::Clean), Reason::Exited);
+        assert_eq!(stop_reason(true, &Exit::Signal(15)), Reason::StoppedByOperator);
+        assert_eq!(stop_reason(false, &Exit::StartFailed(String::new())), Reason::StartFailed);
+    }
+}
