@@ -1,0 +1,56 @@
+//! The two clocks of the engine, read together.
+//!
+//! [`Mono`](lifesign_core::time::Mono) must know about suspend: a laptop that slept an hour has not heard
+//! a heartbeat for an hour. `std::time::Instant` stands still meanwhile on Linux, hence the systems' own calls.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lifesign_core::time::{Mono, Now, Wall};
+
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod imp;
+
+/// Both clocks, now.
+///
+/// The monotonic reading counts from the boot of the system and includes time spent suspended
+/// (Linux: `CLOCK_BOOTTIME`; Windows: interrupt time).
+pub fn now() -> Now {
+    Now { mono: Mono::from_nanos(imp::nanos_since_boot()), wall: wall(SystemTime::now()) }
+}
+
+fn wall(at: SystemTime) -> Wall {
+    let millis = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    Wall::from_millis(match at.duration_since(UNIX_EPOCH) {
+        Ok(after) => millis(after),
+        Err(before) => -millis(before.duration()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_monotonic_clock_never_goes_back_and_moves_at_the_pace_of_instants() {
+        let (from, begun) = (now().mono, std::time::Instant::now());
+        let mut last = from;
+        while begun.elapsed() < Duration::from_millis(20) {
+            let next = now().mono;
+            assert!(next >= last, "{next:?} after {last:?}");
+            last = next;
+        }
+        let spent = last.since(from);
+        assert!(
+            spent >= Duration::from_millis(15) && spent <= begun.elapsed() + Duration::from_millis(5),
+            "{spent:?}"
+        );
+    }
+
+    #[test]
+    fn a_wall_clock_set_before_the_epoch_reads_negative() {
+        assert_eq!(wall(UNIX_EPOCH + Duration::from_millis(1500)).as_millis(), 1500);
+        assert_eq!(wall(UNIX_EPOCH - Duration::from_millis(2)).as_millis(), -2);
+    }
+}

@@ -1,0 +1,25 @@
+//! Modes and renames.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// A new empty file with mode 0600 from its first moment; one left behind by a crash is taken over.
+pub(super) fn create_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// Puts `draft` in the place of `path`, and makes the directory remember it.
+pub(super) fn replace(draft: &Path, path: &Path) -> io::Result<()> {
+    std::fs::rename(draft, path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// The process that holds a lock file. Locks are advisory here, so its content can be read.
+pub(super) fn holder(file: &mut File) -> Option<u32> {
+    super::read_pid(file)
+}

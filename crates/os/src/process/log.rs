@@ -1,0 +1,1 @@
+//! The bounded log of a supervised process.

@@ -1,0 +1,167 @@
+//! The system's own service manager: systemd on Linux, the service control manager (SCM) on Windows.
+//!
+//! Three sources are laid over each other, because each has a hole the others fill: a handle on the main
+//! process tells of its death within a millisecond but not why; the manager's notifications tell why, later,
+//! and can be lost when its bus restarts; a slow poll finds what both missed. A watcher hears differences
+//! only, never the same report twice in a row.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifesign_core::evidence::{Process, UnitReport};
+
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod imp;
+
+/// How often a watched unit is looked at although nothing was heard: the bound on how long a lost
+/// notification stays lost. Costs one call to the manager per unit and round.
+pub const RECONCILE_EVERY: Duration = Duration::from_secs(10);
+
+/// Takes the reports about one unit, in order. It is called from the observer's own task or thread, so it
+/// must return quickly: put the report into a channel.
+pub type Sink = Arc<dyn Fn(UnitReport) + Send + Sync>;
+
+/// Which service manager of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// The machine's own: systemd as PID 1 over the system bus, or the SCM.
+    #[default]
+    System,
+    /// The calling user's: `systemd --user` over the session bus. Windows has none, and takes the SCM.
+    User,
+}
+
+/// Why an order to the service manager was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnitError {
+    /// The manager knows no unit of this name.
+    #[error("{manager} knows no unit {name:?}; check the name with `{command}`", manager = ServiceManager::KIND, command = imp::LIST_COMMAND)]
+    NotFound {
+        /// The unit as it was asked for.
+        name: String,
+    },
+    /// lifesign has not the right to do this.
+    #[error("not allowed to control unit {name:?}: {why}")]
+    Denied {
+        /// The unit.
+        name: String,
+        /// The manager's words.
+        why: String,
+    },
+    /// The manager tried and failed, or refused the order.
+    #[error("unit {name:?}: {why}")]
+    Failed {
+        /// The unit.
+        name: String,
+        /// The manager's words.
+        why: String,
+    },
+    /// The manager has not finished in time; it may still do so.
+    #[error("unit {name:?} did not get there within {after:?}; {manager} may still be at it", manager = ServiceManager::KIND)]
+    TimedOut {
+        /// The unit.
+        name: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The manager itself cannot be reached.
+    #[error("{manager} cannot be reached: {why}", manager = ServiceManager::KIND)]
+    Unreachable {
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// The connection to the service manager. Clones share it.
+///
+/// It connects and reconnects by itself; while it cannot, reports say
+/// [`CouldNotLook`](lifesign_core::evidence::UnitState::CouldNotLook).
+#[derive(Clone)]
+pub struct ServiceManager(imp::Manager);
+
+impl ServiceManager {
+    /// What it is called on this system: `systemd` or `scm`, the key of `unit:` in the configuration.
+    pub const KIND: &str = imp::KIND;
+
+    /// The machine's own service manager. Never fails; the first contact is made in the background.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn new() -> Self {
+        Self::of(Scope::System)
+    }
+
+    /// The service manager of this scope.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn of(scope: Scope) -> Self {
+        Self(imp::Manager::new(scope))
+    }
+
+    /// Reports about the unit `name` to `sink`: its state at once, then each change, until the returned
+    /// [`Watch`] is dropped. `name` is any legal name (systemd: with or without its `.service`).
+    pub fn watch(&self, name: &str, sink: Sink) -> Watch {
+        Watch { _watch: self.0.watch(name, sink) }
+    }
+
+    /// Looks once, now.
+    pub async fn look(&self, name: &str) -> UnitReport {
+        self.0.look(name).await
+    }
+
+    /// Starts the unit and waits until it runs. One that runs already is left alone. Gives its main
+    /// process where the manager names one.
+    ///
+    /// # Errors
+    /// See [`UnitError`]; after [`UnitError::TimedOut`] the start may still succeed.
+    pub async fn start(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
+        self.0.start(name, timeout).await
+    }
+
+    /// Stops the unit and waits until it stands still.
+    ///
+    /// # Errors
+    /// See [`UnitError`].
+    pub async fn stop(&self, name: &str, timeout: Duration) -> Result<(), UnitError> {
+        self.0.stop(name, timeout).await
+    }
+
+    /// Stops the unit if it runs, starts it, and waits until it runs. Gives its main process where the
+    /// manager names one.
+    ///
+    /// # Errors
+    /// See [`UnitError`].
+    pub async fn restart(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
+        self.0.restart(name, timeout).await
+    }
+}
+
+impl Default for ServiceManager {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ServiceManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceManager(")?;
+        f.write_str(Self::KIND)?;
+        f.write_str(")")
+    }
+}
+
+/// A unit being watched. Dropping it ends the watching; no report comes after the drop has returned,
+/// except one that was being delivered at that moment.
+#[must_use = "dropping a watch ends it"]
+pub struct Watch {
+    _watch: imp::Watch,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
