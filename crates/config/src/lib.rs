@@ -5,32 +5,54 @@
 //! and guide. Which kinds of checks and receivers exist is said from outside, by [`Kinds`].
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod address;
+pub mod alerting;
 pub mod check;
+pub mod condition;
+pub mod config;
+mod cross;
 pub mod decode;
 pub mod fields;
 pub mod kind;
+pub mod load;
 pub mod nearest;
 pub mod node;
+pub mod overlay;
 pub mod parse;
+pub mod placeholder;
 pub mod problem;
 pub mod quantity;
 pub mod record;
+pub mod rule;
+pub mod schema;
 pub mod secret;
+pub mod server;
+pub mod service;
+pub mod show;
 pub mod source;
+pub mod spec;
 pub mod time;
+pub mod unit;
 
 pub use address::{Host, HostPort, Url};
+pub use config::Config;
 pub use decode::{Decode, Limited, Located};
 pub use fields::{Cx, Fields};
 pub use kind::{Kind, Kinds, Target, read};
+pub use load::{Loaded, load, load_text, load_with};
 pub use node::{Entry, Node, Value};
+pub use placeholder::Outside;
 pub use problem::{Level, Problem, Report};
 pub use quantity::{Bytes, Percent};
 pub use record::Record;
-pub use secret::Secret;
+pub use schema::schema;
+pub use secret::{Quiet, Secret};
+pub use service::{Check, Service};
 pub use source::{Sources, Span};
+pub use spec::{services_on, spec};
 pub use time::{Budget, DurationRange, Wait};
+pub use unit::Unit;
 
 #[doc(hidden)]
 pub use serde_json;

@@ -28,8 +28,8 @@
 //! ```
 //!
 //! A field is `name: Type`, then its limits in brackets (see [`Limited`](crate::Limited)), then its default as
-//! JSON. Without a default it is required, unless its type can be [absent](crate::Decode::absent). The optional
-//! `check` sees the finished record.
+//! JSON. Without a default it is required, unless its type can be [absent](crate::Decode::absent). After the
+//! struct may come `not_yet [key, …]`, keys of a later version, and `check`, which sees the finished record.
 
 use serde_json::{Value as Json, json};
 
@@ -112,6 +112,7 @@ macro_rules! record {
                 $field:ident $(as $key:literal)? : $type:ty $([ $limits:expr ])? $(= $default:tt)?
             ),* $(,)?
         }
+        $(not_yet [ $($later:ident),* $(,)? ])?
         $(check $check:path)?
     ) => {
         $(#[doc = $doc])*
@@ -131,6 +132,7 @@ macro_rules! record {
                         cx,
                     );
                 )*
+                $($( fields.not_yet(stringify!($later), cx); )*)?
                 let record = Self { $( $field: $field?, )* };
                 $( $check(&record, fields.node(), cx); )?
                 Some(record)

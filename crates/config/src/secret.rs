@@ -109,3 +109,53 @@ fn mask_all(node: &Node, cx: &mut Cx) {
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => cx.mask(node.span),
     }
 }
+
+/// A text that may hold a secret, such as an argument or an environment variable. It may be written out without
+/// a warning; `Debug` shows it only when it came from no placeholder and stands under no key that sounds secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Quiet {
+    text: String,
+    secret: bool,
+}
+
+impl Quiet {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The text when it is no secret, else `***`.
+    pub fn shown(&self) -> &str {
+        if self.secret { "***" } else { &self.text }
+    }
+
+    /// Another text with the same secrecy.
+    pub(crate) fn with(&self, text: String) -> Self {
+        Self { text, secret: self.secret }
+    }
+}
+
+impl fmt::Debug for Quiet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.shown(), f)
+    }
+}
+
+impl Decode for Quiet {
+    fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
+        let secret = node.secret || cx.masks().covers(node.span);
+        if secret && node.text().is_none() {
+            cx.error(node.span, "expected a text").hint("put it in quotes");
+            return None;
+        }
+        String::decode(node, cx).map(|text| Self { text, secret })
+    }
+
+    fn what() -> String {
+        String::what()
+    }
+
+    fn schema() -> Json {
+        String::schema()
+    }
+}

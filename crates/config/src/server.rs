@@ -1,0 +1,241 @@
+//! Sections of the file that concern the server and the agent as programs.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use crate::address::Url;
+use crate::decode::{Decode, word, word_schema};
+use crate::fields::Cx;
+use crate::node::Node;
+use crate::quantity::Bytes;
+use crate::secret::Secret;
+use crate::time::write_duration;
+use crate::{record, words};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+record! {
+    /// The server: where it listens, where it keeps its data, and its limits.
+    pub struct Server {
+        /// Address and port of the API and the dashboard.
+        listen: SocketAddr = "127.0.0.1:7700",
+        /// Folder of the database and of lifesign's own token. Made when it is missing, readable by its owner only.
+        data_dir: PathBuf = "./data",
+        /// Whether `/metrics` answers without a token.
+        open_metrics: bool = false,
+        /// Limits of the server.
+        limits: Limits = {},
+        /// How long the past is kept.
+        retention: Retention = {},
+    }
+}
+
+record! {
+    /// Limits of the server, each with what happens at it.
+    pub struct Limits {
+        /// Services. More are an error when the configuration is read; heartbeats create no more.
+        services: u32 [1..=100_000] = 10_000,
+        /// Open connections. Further ones get 503 and are closed.
+        connections: u32 [1..=65_536] = 1024,
+        /// Size of a request's line and headers together; more is answered with 431.
+        header_size: Bytes [1024..=1_048_576] = "16KiB",
+        /// Number of headers; more is answered with 431.
+        headers: u32 [8..=1024] = 64,
+        /// A request's line and headers must arrive within this, else the connection is closed.
+        headers_within: Duration [SECOND..=HOUR] = "10s",
+        /// Size of a body; more is answered with 413.
+        body_size: Bytes [1024..=16_777_216] = "64KiB",
+        /// A body must arrive within this; else 408.
+        body_within: Duration [SECOND..=HOUR] = "10s",
+        /// A client that takes no byte of an answer for this long is cut off.
+        stalled_within: Duration [SECOND..=HOUR] = "30s",
+        /// Followers of the live events; further ones get 503.
+        followers: u32 [1..=10_000] = 256,
+        /// Heartbeats in one array; more is answered with 422.
+        array_entries: u32 [1..=10_000] = 500,
+        /// Metrics of one heartbeat; more is answered with 422.
+        metrics: u32 [1..=256] = 64,
+        /// Bytes of a metric's name; more is answered with 422.
+        metric_name: u32 [8..=1024] = 128,
+        /// Bytes of a heartbeat's message; more is answered with 422.
+        message: u32 [0..=65_536] = 1024,
+        /// Lines of an incident's timeline; further ones are counted and not kept.
+        timeline: u32 [10..=10_000] = 500,
+        /// Notifications waiting for one receiver; further ones drop the oldest and say so in the log.
+        outbox: u32 [10..=1_000_000] = 10_000,
+    }
+}
+
+record! {
+    /// How long the past is kept. What is older is deleted once an hour.
+    pub struct Retention {
+        /// Closed incidents with their timelines and notifications.
+        incidents: Duration [DAY..=crate::time::MAX_DURATION] = "365d",
+        /// Changes of state.
+        history: Duration [DAY..=crate::time::MAX_DURATION] = "90d",
+        /// The audit log.
+        audit: Duration [DAY..=crate::time::MAX_DURATION] = "365d",
+    }
+}
+
+record! {
+    /// The agent: the role on a host.
+    pub struct Agent {
+        /// The host's name in the API and on screens. The machine's own name where unset.
+        host: Option<String> [1..=255],
+        /// The server the agent reports to. Not under `up`, where both are one process.
+        server: Option<Url>,
+        /// The agent's token at that server. Not under `up`.
+        token: Option<Secret>,
+    }
+}
+
+record! {
+    /// What heartbeats and checks get that do not say otherwise.
+    pub struct Defaults {
+        /// Between two heartbeats or looks. 10s where unset.
+        interval: Option<Duration> [Duration::from_millis(100)..=DAY],
+        /// Silence after which a service with heartbeats is `suspect`. Three times its interval where unset.
+        timeout: Option<Duration>,
+        /// Further intervals without a heartbeat before the service is judged. 2 where unset.
+        retries: Option<u32> [0..=1000],
+    }
+    check Defaults::check
+}
+
+impl Defaults {
+    fn check(&self, node: &Node, cx: &mut Cx) {
+        let interval = self.interval.unwrap_or(crate::check::DEFAULT_INTERVAL);
+        if let Some(timeout) = self.timeout.filter(|timeout| *timeout < interval) {
+            let (timeout, interval) = (write_duration(timeout), write_duration(interval));
+            cx.error(
+                node.at("timeout"),
+                format!("the timeout ({timeout}) is shorter than the interval ({interval})"),
+            )
+            .hint("a heartbeat that comes in time would be too late");
+        }
+    }
+}
+
+record! {
+    /// What is done with heartbeats in general.
+    pub struct Heartbeats {
+        /// Whether a heartbeat of an unknown service creates it; else it is answered with 404.
+        create_unknown: bool = false,
+        /// Heartbeats a second of one service; more is answered with 429. Twice as many may come at once.
+        rate_per_second: u32 [1..=100_000] = 100,
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Lines for people.
+    Plain,
+}
+
+impl Decode for LogFormat {
+    fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
+        if let Some(later @ ("logstash" | "ecs")) = node.text() {
+            cx.error(
+                node.span,
+                format!("the log format `{later}` is not available yet in this version of lifesign"),
+            )
+            .hint(format!("expected {}", Self::what()));
+            return None;
+        }
+        word(node, &[("json", Self::Json), ("plain", Self::Plain)], cx)
+    }
+
+    fn what() -> String {
+        "`json` or `plain`".to_owned()
+    }
+
+    fn schema() -> Json {
+        word_schema(["json", "plain"])
+    }
+}
+
+/// The least important lines that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// lifesign stopped doing something.
+    Error,
+    /// Somebody may have to look.
+    Warn,
+    /// What lifesign does, seldom.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+words!(LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" });
+
+record! {
+    /// lifesign's own log, on standard error.
+    pub struct Log {
+        /// The form of a line.
+        format: LogFormat = "plain",
+        /// The least important lines that are written.
+        level: LogLevel = "info",
+    }
+}
+
+/// A network of proxies whose `X-Forwarded-*` headers are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// An address of the network.
+    pub address: IpAddr,
+    /// Length of its prefix in bits.
+    pub prefix: u8,
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok()?,
+            Some(_) => return None,
+            None => longest,
+        };
+        (prefix <= longest).then_some(Self { address, prefix })
+    }
+}
+
+impl Decode for Network {
+    fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
+        let network = node.text().and_then(Self::parse);
+        if network.is_none() {
+            cx.expected(node, &Self::what());
+        }
+        network
+    }
+
+    fn what() -> String {
+        "a network such as `10.0.0.0/8` or `::1`".to_owned()
+    }
+
+    fn schema() -> Json {
+        json!({ "$ref": "#/$defs/network" })
+    }
+}
