@@ -61,18 +61,27 @@ impl Lang {
         self.find(&format!("timeline-{what}"), &[]).unwrap_or_else(|| what.replace('_', " "))
     }
 
+    /// A metric's name (without prefix and unit), where it is a common one; else the name with spaces.
+    pub fn metric(self, name: &str) -> String {
+        self.find(&format!("metric-{name}"), &[]).unwrap_or_else(|| name.replace('_', " "))
+    }
+
     /// One sentence of an explanation. English is the engine's own; where the other catalogue lacks the
     /// sentence, the English one is better than none.
     pub fn fact(self, fact: &Fact) -> String {
+        self.translation(fact).unwrap_or_else(|| fact.text.clone())
+    }
+
+    /// One sentence of an explanation, if there is one in this language.
+    pub fn translation(self, fact: &Fact) -> Option<String> {
         if self == Self::En {
-            return fact.text.clone();
+            return Some(fact.text.clone());
         }
         let args: Vec<_> =
             fact.args.iter().map(|(name, value)| (&**name, self.fact_value(name, value))).collect();
         self.find(&format!("explain-{}", fact.code), &args)
             // A variable the engine did not give would stand in the sentence as `{$name}`.
             .filter(|text| !text.contains("{$"))
-            .unwrap_or_else(|| fact.text.clone())
     }
 
     /// Variables named after a type of the core carry the contract's word and are translated like it.

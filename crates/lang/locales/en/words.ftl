@@ -49,6 +49,20 @@ alert-pending = pending
 alert-firing = firing
 alert-resolved = resolved
 
+# Metrics that most hosts and services have.
+metric-cpu = CPU
+metric-memory = memory
+metric-memory_available = available memory
+metric-memory_free = free memory
+metric-memory_used = used memory
+metric-memory_total = total memory
+metric-swap = swap
+metric-disk = disk
+metric-disk_free = free disk
+metric-processes = processes
+metric-load1 = load
+metric-uptime = uptime
+
 about-verdict = Verdict
 about-evidence = Evidence
 about-deadline = What happens next

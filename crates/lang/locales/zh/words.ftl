@@ -49,6 +49,20 @@ alert-pending = 待触发
 alert-firing = 告警中
 alert-resolved = 已恢复
 
+# 多数主机与服务都有的指标。
+metric-cpu = CPU
+metric-memory = 内存
+metric-memory_available = 可用内存
+metric-memory_free = 空闲内存
+metric-memory_used = 已用内存
+metric-memory_total = 总内存
+metric-swap = 交换区
+metric-disk = 磁盘
+metric-disk_free = 可用磁盘
+metric-processes = 进程数
+metric-load1 = 负载
+metric-uptime = 运行时间
+
 about-verdict = 结论
 about-evidence = 依据
 about-deadline = 接下来
