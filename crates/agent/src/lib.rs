@@ -1,1 +1,33 @@
-//! lifesign-agent
+//! The role on one host: watches units, runs probes on time, samples the host, and does what it is told.
+//!
+//! The agent observes and acts; it judges nothing. Everything it sees leaves as a
+//! [`lifesign_core::input::Input`] through one bounded channel, everything it is to do comes in as a
+//! [`Command`]. Each unit and each check is a task of its own, so nothing that hangs holds up anything else.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `assignment` | what an agent is given to do |
+//! | `agent` | its loop: start, commands, stop |
+//! | `roster` | which services are on watch; the difference a new assignment makes |
+//! | `unit` | one unit: reports in order, restarts, the clean stop |
+//! | `check` | one check: its turns, each run once |
+//! | `schedule` | when the turns are |
+//! | `host` | the host's own figures |
+//! | `figures` | how well the agent keeps up |
+#![warn(missing_docs)]
+
+mod agent;
+mod assignment;
+mod check;
+mod figures;
+mod host;
+mod roster;
+mod schedule;
+mod task;
+mod unit;
+
+pub use agent::{Agent, Setup};
+pub use assignment::{Assignment, Assignments, Check, Command, UnitKind};
+pub use check::MAX_RUNNING;
+pub use figures::Figures;
+pub use lifesign_os::process::ProcessSpec;

@@ -1,0 +1,123 @@
+//! The agent's loop: start, commands, stop.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifesign_component::{Component, Error, Ready, Stop};
+use lifesign_core::input::Input;
+use lifesign_core::model::HostName;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::assignment::{Assignments, Command};
+use crate::check::{MAX_RUNNING, Shared};
+use crate::figures::Figures;
+use crate::host;
+use crate::roster::Roster;
+use crate::task::Task;
+
+/// How often the host is sampled unless something else is wanted.
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+
+/// Limit of the whole stop. Each process has its own `stop_timeout`, at most an hour by configuration, so
+/// this only ends what the system itself holds up.
+const STOP_WITHIN: Duration = Duration::from_secs(3600 + 60);
+
+/// What an agent needs to know and to hold.
+#[derive(Debug)]
+pub struct Setup {
+    /// The host's name in samples.
+    pub host: HostName,
+    /// The data directory: its file system gives the disk figures.
+    pub data_dir: PathBuf,
+    /// Between two samples of the host; [`Setup::new`] takes 5 s.
+    pub sample_every: Duration,
+    /// What to watch from the start.
+    pub assignments: Assignments,
+    /// Takes what is observed. When it is full, observers wait; nothing is dropped.
+    pub inputs: mpsc::Sender<Input>,
+    /// Gives orders. When it closes, the agent goes on with what it has.
+    pub commands: mpsc::Receiver<Command>,
+}
+
+impl Setup {
+    /// A setup that watches nothing yet.
+    pub fn new(
+        host: HostName,
+        data_dir: impl Into<PathBuf>,
+        inputs: mpsc::Sender<Input>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let data_dir = data_dir.into();
+        Self {
+            host,
+            data_dir,
+            sample_every: SAMPLE_EVERY,
+            assignments: Assignments::default(),
+            inputs,
+            commands,
+        }
+    }
+}
+
+/// The role on one host.
+pub struct Agent {
+    setup: Setup,
+    figures: Arc<Figures>,
+}
+
+impl Agent {
+    /// An agent that has not begun.
+    pub fn new(setup: Setup) -> Self {
+        Self { setup, figures: Arc::default() }
+    }
+
+    /// Its counters, readable while it runs.
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
+    }
+
+    /// The agent as an internal part. Essential: without it lifesign is blind.
+    pub fn component(self) -> Component {
+        Component::essential("agent", move |ready, stop| self.run(ready, stop)).stop_within(STOP_WITHIN)
+    }
+
+    /// Watches until told to stop, then stops its supervised processes cleanly and ends.
+    ///
+    /// Ready when everything assigned is on watch; processes may still be starting.
+    ///
+    /// # Errors
+    /// When nobody takes its observations any more. Supervised processes then run on, for the next lifesign
+    /// to adopt; so they do when the returned future is dropped.
+    pub async fn run(self, mut ready: Ready, mut stop: Stop) -> Result<(), Error> {
+        let Setup { host, data_dir, sample_every, assignments, inputs, mut commands } = self.setup;
+        let sampling = Task::spawn(host::sample(host, data_dir, sample_every, inputs.clone()));
+        let places = Semaphore::new(MAX_RUNNING);
+        let mut roster =
+            Roster::new(Arc::new(Shared { inputs: inputs.clone(), places, figures: self.figures }));
+        roster.assign(assignments);
+        ready.tell();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.given() => break,
+                () = inputs.closed() => return Err("nobody takes the agent's observations any more".into()),
+                Some(command) = commands.recv() => match command {
+                    Command::Assign(assignments) => roster.assign(assignments),
+                    Command::Act(action) => roster.act(action),
+                    Command::LookNow(service) => roster.look_now(&service),
+                },
+            }
+        }
+        drop(sampling);
+        roster.relieve().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.setup.fmt(f)
+    }
+}

@@ -1,0 +1,264 @@
+//! One unit on watch: its reports in order, restarts on order, the clean stop of a supervised process.
+//!
+//! Two tasks serve a unit. The *keeper* holds it and carries out orders one by one; a restart may take
+//! minutes. The *forwarder* passes reports on meanwhile, in the order they came.
+
+use std::error::Error;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
+use lifesign_core::input::{ActionReport, Input};
+use lifesign_core::model::ServiceId;
+use lifesign_os::process::{ProcessError, ProcessSpec, Supervised};
+use lifesign_os::unit::{ServiceManager, Sink, Watch};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use crate::assignment::UnitKind;
+use crate::check::Shared;
+use crate::task::Task;
+
+/// How long a service manager may take over a restart. systemd allows 90 s each for stop and start by
+/// default; past this the order is answered as failed although the manager may still get there.
+const RESTART_WITHIN: Duration = Duration::from_secs(200);
+
+/// Most reports of one unit that wait to be taken. Past it the newest are left out and counted, and a look
+/// at the unit's present state follows, so the last word is never lost.
+const MAX_WAITING: usize = 256;
+
+/// Most orders to one unit that wait. The engine gives no second restart while one runs.
+const MAX_ORDERS: usize = 16;
+
+/// How long the last reports of a unit may take to be passed on when it is taken off watch.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+enum Order {
+    Restart(Arc<str>),
+    Look,
+}
+
+/// A unit on watch.
+#[derive(Debug)]
+pub(crate) struct UnitTask {
+    kind: UnitKind,
+    orders: mpsc::Sender<Order>,
+    keeper: Task,
+    forwarder: Task,
+}
+
+impl UnitTask {
+    /// Puts a unit on watch, once `before` has ended; starts it when it is a process of ours.
+    pub(crate) fn start(
+        service: &ServiceId,
+        kind: UnitKind,
+        manager: impl FnOnce() -> ServiceManager,
+        before: Option<Task>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let (reports, waiting) = mpsc::channel(MAX_WAITING);
+        let (orders, incoming) = mpsc::channel(MAX_ORDERS);
+        let keeper = Keeper {
+            service: service.clone(),
+            shared: Arc::clone(shared),
+            orders: incoming,
+            reports,
+            overflow: Arc::new(Notify::new()),
+        };
+        let unit = match &kind {
+            UnitKind::Process(spec) => Unit::Process(spec.clone()),
+            UnitKind::Systemd(name) => Unit::managed("systemd", name, manager),
+            UnitKind::Scm(name) => Unit::managed("scm", name, manager),
+        };
+        let forwarder = Task::spawn(forward(service.clone(), waiting, shared.inputs.clone()));
+        Self { kind, orders, keeper: Task::spawn(keeper.keep(unit, before)), forwarder }
+    }
+
+    pub(crate) fn kind(&self) -> &UnitKind {
+        &self.kind
+    }
+
+    /// Orders a restart. The answer comes as [`Input::ActionDone`].
+    ///
+    /// # Errors
+    /// When too many orders wait.
+    pub(crate) fn restart(&self, action: Arc<str>) -> Result<(), String> {
+        self.orders
+            .try_send(Order::Restart(action))
+            .map_err(|_| format!("{MAX_ORDERS} orders to this unit wait already"))
+    }
+
+    /// Looks at the unit as soon as its keeper is free.
+    pub(crate) fn look_now(&self) {
+        // With so many orders waiting there will be news anyway.
+        let _ = self.orders.try_send(Order::Look);
+    }
+
+    /// Takes the unit off watch. A supervised process is stopped cleanly; the task ends when it is gone.
+    pub(crate) fn retire(self) -> Task {
+        let Self { orders, mut keeper, mut forwarder, .. } = self;
+        Task::spawn(async move {
+            drop(orders);
+            keeper.ended().await;
+            // Nobody may be taking inputs any more.
+            let _ = timeout(LAST_WORDS, forwarder.ended()).await;
+        })
+    }
+}
+
+/// A unit to be kept.
+enum Unit {
+    Process(ProcessSpec),
+    Managed(ServiceManager, String),
+    /// A kind this machine does not have: the words for it.
+    Foreign(String),
+}
+
+impl Unit {
+    fn managed(kind: &str, name: &str, manager: impl FnOnce() -> ServiceManager) -> Self {
+        if kind == ServiceManager::KIND {
+            Self::Managed(manager(), name.to_owned())
+        } else {
+            Self::Foreign(format!(
+                "this machine has {}, and the unit {name:?} belongs to {kind}",
+                ServiceManager::KIND
+            ))
+        }
+    }
+}
+
+struct Keeper {
+    service: ServiceId,
+    shared: Arc<Shared>,
+    orders: mpsc::Receiver<Order>,
+    reports: mpsc::Sender<UnitReport>,
+    overflow: Arc<Notify>,
+}
+
+impl Keeper {
+    async fn keep(mut self, unit: Unit, before: Option<Task>) {
+        if let Some(mut before) = before {
+            before.ended().await;
+            if self.orders.is_closed() {
+                // Taken off watch again while its predecessor was still being stopped.
+                return;
+            }
+        }
+        match unit {
+            Unit::Process(spec) => self.keep_process(spec).await,
+            Unit::Managed(manager, name) => {
+                let _watch: Watch = manager.watch(&name, self.sink());
+                let restart = || async {
+                    let restarted = manager.restart(&name, RESTART_WITHIN).await;
+                    restarted.map_err(|error| in_words(&error))
+                };
+                self.serve(restart, || manager.look(&name)).await;
+            }
+            Unit::Foreign(why) => {
+                let report = could_not_look(&why);
+                self.report(report.clone()).await;
+                self.serve(|| async { Err(why.clone()) }, || async { report.clone() }).await;
+            }
+        }
+    }
+
+    async fn keep_process(&mut self, spec: ProcessSpec) {
+        if let Some(folder) = spec.log.parent()
+            && let Err(error) = make_folder(folder)
+        {
+            // `start` fails on it too and says so to everybody; here is the reason.
+            tracing::error!(service = %self.service, folder = %folder.display(), %error, "Cannot make the folder for output");
+        }
+        let process = Supervised::new(spec, self.sink());
+        if let Err(error) = process.start().await {
+            self.report(start_failed(&error)).await;
+        }
+        let restart = || async { process.restart().await.map(Some).map_err(|error| in_words(&error)) };
+        self.serve(restart, || process.look()).await;
+        if let Err(error) = process.stop().await {
+            tracing::error!(service = %self.service, error = in_words(&error), "Process could not be stopped");
+        }
+    }
+
+    /// Carries out orders until nobody can give any.
+    async fn serve<R, L>(&mut self, restart: impl Fn() -> R, look: impl Fn() -> L)
+    where
+        R: Future<Output = Result<Option<Process>, String>>,
+        L: Future<Output = UnitReport>,
+    {
+        loop {
+            let overflow = Arc::clone(&self.overflow);
+            let order = tokio::select! {
+                order = self.orders.recv() => order,
+                () = overflow.notified() => Some(Order::Look),
+            };
+            match order {
+                Some(Order::Look) => self.report(look().await).await,
+                Some(Order::Restart(id)) => {
+                    let result = restart().await;
+                    let done = ActionReport { id, service: self.service.clone(), result };
+                    // Nobody listens any more only when lifesign ends.
+                    let _ = self.shared.inputs.send(Input::ActionDone(done)).await;
+                }
+                None => return,
+            }
+        }
+    }
+
+    async fn report(&self, report: UnitReport) {
+        let _ = self.reports.send(report).await;
+    }
+
+    /// Where the observer puts its reports. It cannot wait, so it leaves out what does not fit.
+    fn sink(&self) -> Sink {
+        let (reports, overflow, shared) =
+            (self.reports.downgrade(), Arc::clone(&self.overflow), Arc::clone(&self.shared));
+        Arc::new(move |report| {
+            // The keeper is gone: the unit is off watch.
+            let Some(reports) = reports.upgrade() else { return };
+            if let Err(mpsc::error::TrySendError::Full(_)) = reports.try_send(report) {
+                shared.figures.report_left_out();
+                overflow.notify_one();
+            }
+        })
+    }
+}
+
+async fn forward(service: ServiceId, mut reports: mpsc::Receiver<UnitReport>, inputs: mpsc::Sender<Input>) {
+    while let Some(report) = reports.recv().await {
+        let input = Input::Unit { service: service.clone(), report };
+        if inputs.send(input).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn could_not_look(why: &str) -> UnitReport {
+    UnitReport { state: UnitState::CouldNotLook(why.to_owned()), os: String::new(), last_output: None }
+}
+
+fn start_failed(error: &ProcessError) -> UnitReport {
+    let why = in_words(error);
+    UnitReport {
+        state: UnitState::Stopped { ordered: false, exit: Exit::StartFailed(why.clone()) },
+        os: why,
+        last_output: None,
+    }
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+/// An error with its causes: `failed to start "x": No such file or directory`.
+fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
