@@ -11,7 +11,9 @@
 
 mod answer;
 mod backoff;
+mod command;
 mod delivery;
+mod email;
 #[cfg(test)]
 mod golden;
 mod http_post;
@@ -19,6 +21,8 @@ mod payload;
 mod receiver;
 #[cfg(test)]
 mod samples;
+mod smtp;
+mod text;
 mod trust;
 mod webhook;
 
@@ -29,5 +33,5 @@ pub use receiver::Receiver;
 
 /// Every kind of receiver.
 pub fn kinds() -> Vec<lifesign_config::Kind<Receiver>> {
-    vec![webhook::KIND]
+    vec![webhook::KIND, email::KIND, command::KIND]
 }
