@@ -79,7 +79,11 @@ impl Lang {
         }
         let args: Vec<_> =
             fact.args.iter().map(|(name, value)| (&**name, self.fact_value(name, value))).collect();
-        self.find(&format!("explain-{}", fact.code), &args)
+        let has_no_reason = fact.args.get("reason").is_some_and(|reason| reason == "-");
+        let plain =
+            has_no_reason.then(|| self.find(&format!("explain-{}-plain", fact.code), &args)).flatten();
+        plain
+            .or_else(|| self.find(&format!("explain-{}", fact.code), &args))
             // A variable the engine did not give would stand in the sentence as `{$name}`.
             .filter(|text| !text.contains("{$"))
     }
@@ -91,9 +95,25 @@ impl Lang {
             "reason" => Reason::parse(value).map(|reason| self.reason(reason)),
             "kind" => CheckKind::parse(value).map(|kind| self.check_kind(kind)),
             "severity" => Severity::parse(value).map(|severity| self.severity(severity)),
+            "in" | "ago" | "since" | "interval" | "timeout" | "seconds" => Some(self.span(value)),
+            "budget" => value.split_once(" per ").map(|(count, span)| {
+                self.text("span-budget", &[("count", count.into()), ("span", self.span(span).into())])
+            }),
+            "check" => value.split_once(' ').and_then(|(kind, name)| {
+                CheckKind::parse(kind).map(|kind| format!("{} {name}", self.check_kind(kind)))
+            }),
             _ => None,
         };
         word.map_or_else(|| value.into(), Value::from)
+    }
+
+    /// A span that the engine wrote in English (`3 min 12 s`), in this language's units.
+    fn span(self, english: &str) -> String {
+        let word = |part: &str| match part {
+            "ms" | "s" | "min" | "h" | "d" => self.word(&format!("unit-{part}")),
+            number => number.to_owned(),
+        };
+        english.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 
     /// A span of time in its two largest units: `250 ms`, `42 s`, `3 min 12 s`, `4 d 3 h`.
@@ -154,6 +174,39 @@ mod tests {
             assert_eq!(Lang::Zh.duration(span), chinese);
         }
         assert_eq!(Lang::Zh.ago(Duration::from_secs(3)), "3 秒前");
+    }
+
+    fn fact(code: &str, args: &[(&str, &str)]) -> Fact {
+        let args = args.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect();
+        Fact { about: About::Verdict, code: code.into(), args, text: "The English sentence.".to_owned() }
+    }
+
+    #[test]
+    fn the_words_inside_a_fact_are_translated_with_it() {
+        let args =
+            [("state", "down"), ("reason", "hung"), ("since", "3 min 12 s"), ("detail", "silent for 25 s")];
+        assert_eq!(
+            Lang::Zh.fact(&fact("verdict", &args)),
+            "当前状态为“故障”（无响应），已持续 3 分 12 秒：silent for 25 s。"
+        );
+        let args = [("state", "up"), ("reason", "-"), ("since", "1.5 s"), ("detail", "all is well")];
+        assert_eq!(Lang::Zh.fact(&fact("verdict", &args)), "当前状态为“正常”，已持续 1.5 秒：all is well。");
+        let args = [("budget", "3 per 10 min"), ("used", "1")];
+        assert!(Lang::Zh.fact(&fact("restart-idle", &args)).contains("10 分内 3 次"));
+        let args = [("check", "unit systemd a.service"), ("output", "x")];
+        assert!(Lang::Zh.fact(&fact("check-pass", &args)).contains("服务单元 systemd a.service"));
+    }
+
+    #[test]
+    fn every_sentence_of_the_engine_has_a_translation() {
+        for code in lifesign_core::engine::EXPLAIN_CODES {
+            assert!(Lang::Zh.find(&format!("explain-{code}"), &[]).is_some(), "explain-{code} is missing");
+        }
+    }
+
+    #[test]
+    fn a_fact_whose_variables_do_not_fit_stays_english() {
+        assert_eq!(Lang::Zh.fact(&fact("verdict", &[("state", "down")])), "The English sentence.");
     }
 
     #[test]

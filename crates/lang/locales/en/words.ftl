@@ -93,4 +93,5 @@ unit-min = min
 unit-h = h
 unit-d = d
 span-ago = { $span } ago
+span-budget = { $count } per { $span }
 span-for = for { $span }

@@ -1,1 +1,37 @@
 # 对引擎解释语句的翻译。英文原句由引擎给出，因此只有中文目录有此文件。
+
+explain-verdict = 当前状态为“{ $state }”（{ $reason }），已持续 { $since }：{ $detail }。
+explain-verdict-plain = 当前状态为“{ $state }”，已持续 { $since }：{ $detail }。
+explain-verdict-open = 当前状态为“{ $state }”：并非所有依据都已有数据。
+explain-paused = 已暂停：继续监控，但不告警、不重启。
+explain-unit = 服务单元 { $unit }：系统报告为 { $os }。
+explain-unit-blind = 服务单元 { $unit }：无法查看，原因是 { $why }。
+explain-unit-waiting = 服务单元 { $unit }：尚未查看过。
+explain-heart-beating = 最近一次心跳在 { $ago }前；应每 { $interval }一次。
+explain-heart-waiting = 尚未收到任何心跳。
+explain-heart-late = 最近一次心跳在 { $ago }前，已超过 { $timeout }的超时时间。
+explain-heart-silent = 心跳已中断 { $ago }，超时与重试均已用尽。
+explain-heart-failing = 最近一次心跳报告自身异常：{ $message }
+explain-heart-stopping = 最近一次心跳表示即将主动停止。
+explain-heart-skew = 上报方时钟偏差 { $skew }；判断从不依赖该时钟。
+explain-check-pass = 检查 { $check } 通过：{ $output }。
+explain-check-fail = 检查 { $check } 未通过：{ $output }。
+explain-check-pending = 检查 { $check } 尚无结论。
+explain-check-unknown = 检查 { $check } 无法执行：{ $output }。
+explain-check-turning = 检查 { $check }：已连续 { $count } 次出现相反结果，满 { $needed } 次即改变结论。
+explain-component-down = 它报告自身组件 { $component } 为 { $status }。
+explain-dependency-down = 它依赖的 { $dependency } 处于故障状态。
+explain-deadline-suspect = 若 { $in }内仍无心跳，将判为疑似异常。
+explain-deadline-down = 若 { $in }内仍无心跳，将判为故障。
+explain-deadline-grace = 首次心跳的等待期将在 { $in }后结束。
+explain-restart-off = 不会自动重启：配置中没有 restart。
+explain-restart-no-unit = 不会重启：没有对应的服务单元。
+explain-restart-idle = 当前没有重启在进行；额度（{ $budget }）已用 { $used } 次。
+explain-restart-scheduled = 第 { $attempt } 次重启将在 { $in }后开始。
+explain-restart-withheld = { $in }内不会重启：额度（{ $budget }）已用尽。
+explain-restart-running = 第 { $attempt } 次重启正在进行。
+explain-restart-proving = 第 { $attempt } 次重启已完成；新进程须通过全部检查并存活 { $seconds }，方能确认恢复。
+explain-notify-none-needed = 无需通知任何人：没有待触发或触发中的告警。
+explain-notify-nobody = 没有人会收到 { $alert }：它仍待触发，或没有路由通向接收方。
+explain-notify-told = 已将 { $alert } 通知 { $receiver }。
+explain-notify-waiting = 将在 { $in }后把 { $alert } 通知 { $receiver }。

@@ -93,4 +93,5 @@ unit-min = 分
 unit-h = 小时
 unit-d = 天
 span-ago = { $span }前
+span-budget = { $span }内 { $count } 次
 span-for = 已持续 { $span }
