@@ -20,3 +20,12 @@ pub mod host;
 pub mod process;
 pub mod signal;
 pub mod unit;
+
+#[cfg(target_os = "linux")]
+mod pidfd;
+#[cfg(target_os = "linux")]
+mod proc_stat;
+#[cfg(windows)]
+mod process_handle;
+#[cfg(windows)]
+mod wide;

@@ -24,13 +24,15 @@ pub const RECONCILE_EVERY: Duration = Duration::from_secs(10);
 pub type Sink = Arc<dyn Fn(UnitReport) + Send + Sync>;
 
 /// Which service manager of this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Scope {
     /// The machine's own: systemd as PID 1 over the system bus, or the SCM.
     #[default]
     System,
     /// The calling user's: `systemd --user` over the session bus. Windows has none, and takes the SCM.
     User,
+    /// The one on the bus at this D-Bus address, such as `unix:path=/run/user/1000/bus`. Windows takes the SCM.
+    Address(String),
 }
 
 /// Why an order to the service manager was not carried out.

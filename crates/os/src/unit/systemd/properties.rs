@@ -1,0 +1,95 @@
+//! The properties of a unit that we keep, filled from `GetAll` and from `PropertiesChanged`
+//! (`org.freedesktop.systemd1(5)`, interfaces `Unit` and `Service`).
+
+use std::collections::HashMap;
+
+use zbus::{OwnedVariant, Variant};
+
+/// What systemd says about one unit. Times are its monotonic microseconds; 0 is "never".
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Properties {
+    /// `loaded`, `not-found`, `bad-setting`, `error`, `masked`.
+    pub(crate) load_state: String,
+    /// `active`, `reloading`, `inactive`, `failed`, `activating`, `deactivating`, …
+    pub(crate) active_state: String,
+    /// The unit type's own state: `running`, `exited`, `auto-restart`, `stop-sigterm`, …
+    pub(crate) sub_state: String,
+    /// Any change of the three above.
+    pub(crate) state_change: u64,
+    /// Left `inactive` or `failed`: this activation began.
+    pub(crate) inactive_exit: u64,
+    /// Became `active`.
+    pub(crate) active_enter: u64,
+    /// Left `active`.
+    pub(crate) active_exit: u64,
+    pub(crate) main_pid: u32,
+    /// `success`, `exit-code`, `signal`, `core-dump`, `watchdog`, `timeout`, `start-limit-hit`, …
+    pub(crate) result: String,
+    /// The main process last known, alive or dead.
+    pub(crate) exec_pid: u32,
+    pub(crate) exec_start: u64,
+    pub(crate) exec_exit: u64,
+    /// `CLD_EXITED` (1), `CLD_KILLED` (2), `CLD_DUMPED` (3); 0 while it lives.
+    pub(crate) exec_code: i32,
+    /// The exit code or the signal.
+    pub(crate) exec_status: i32,
+    /// `active (exited)` is a state of health (oneshot units).
+    pub(crate) remain_after_exit: bool,
+    /// Limit after which systemd stops the unit by itself; all ones: none.
+    pub(crate) runtime_max: u64,
+}
+
+impl Properties {
+    /// Takes over what is known to us of `values`; the rest and values of another type are left out.
+    pub(crate) fn take(&mut self, values: &HashMap<String, OwnedVariant>) {
+        for (name, value) in values {
+            self.take_one(name, value);
+        }
+    }
+
+    fn take_one(&mut self, name: &str, value: &Variant<'_>) {
+        match (name, value) {
+            ("LoadState", Variant::Str(text)) => self.load_state = text.to_string(),
+            ("ActiveState", Variant::Str(text)) => self.active_state = text.to_string(),
+            ("SubState", Variant::Str(text)) => self.sub_state = text.to_string(),
+            ("Result", Variant::Str(text)) => self.result = text.to_string(),
+            ("StateChangeTimestampMonotonic", Variant::U64(at)) => self.state_change = *at,
+            ("InactiveExitTimestampMonotonic", Variant::U64(at)) => self.inactive_exit = *at,
+            ("ActiveEnterTimestampMonotonic", Variant::U64(at)) => self.active_enter = *at,
+            ("ActiveExitTimestampMonotonic", Variant::U64(at)) => self.active_exit = *at,
+            ("ExecMainStartTimestampMonotonic", Variant::U64(at)) => self.exec_start = *at,
+            ("ExecMainExitTimestampMonotonic", Variant::U64(at)) => self.exec_exit = *at,
+            ("RuntimeMaxUSec", Variant::U64(span)) => self.runtime_max = *span,
+            ("MainPID", Variant::U32(pid)) => self.main_pid = *pid,
+            ("ExecMainPID", Variant::U32(pid)) => self.exec_pid = *pid,
+            ("ExecMainCode", Variant::I32(code)) => self.exec_code = *code,
+            ("ExecMainStatus", Variant::I32(status)) => self.exec_status = *status,
+            ("RemainAfterExit", Variant::Bool(yes)) => self.remain_after_exit = *yes,
+            _ => {}
+        }
+    }
+
+    /// Whether systemd waits to start it again by itself.
+    pub(crate) fn awaits_restart(&self) -> bool {
+        self.sub_state.starts_with("auto-restart")
+    }
+
+    /// Whether the last known main process has ended, and ran in the present or last activation. (Otherwise it
+    /// is an old one, and this time the unit did not get as far as its main process.)
+    pub(crate) fn main_has_ended(&self) -> bool {
+        // The wait for a restart counts as a new activation already, and is about the process before it.
+        let of_this_time = self.awaits_restart() || self.exec_exit >= self.inactive_exit;
+        self.exec_code != 0 && self.exec_exit >= self.exec_start && of_this_time
+    }
+
+    /// Whether the unit got to `active` with its last known main process, or without one in this activation.
+    pub(crate) fn became_active(&self) -> bool {
+        let begun = if self.main_has_ended() { self.exec_start } else { self.inactive_exit };
+        self.active_enter != 0 && self.active_enter >= begun
+    }
+
+    /// Whether this is a unit systemd has no memory of: never started since boot, or forgotten since.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.active_state == "inactive" && self.inactive_exit == 0 && self.exec_pid == 0
+    }
+}
