@@ -1,0 +1,456 @@
+//! Services of the real service control manager, watched, broken and repaired.
+//!
+//! Each test makes services of its own and deletes them. They need administrator rights, and the program
+//! `test_service` from `examples/`, which `cargo test` builds along with the tests.
+#![cfg(windows)]
+#![allow(clippy::unwrap_used, reason = "tests say what went wrong by panicking")]
+#![allow(unsafe_code, reason = "killing a process is a Win32 call")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
+use lifesign_os::unit::{ServiceManager, UnitError, Watch};
+use tokio::sync::mpsc;
+use windows_service::service::{
+    Service, ServiceAccess, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceState, ServiceType,
+    UserEventCode,
+};
+use windows_service::service_manager::{ServiceManager as Scm, ServiceManagerAccess};
+
+const CRASH: u32 = 130;
+const LEAVE: u32 = 131;
+const FAIL: u32 = 132;
+const FINISH: u32 = 133;
+
+/// Longer than anything here takes on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A service of the test program, gone with the test.
+struct TestService {
+    name: String,
+    service: Service,
+}
+
+impl TestService {
+    fn create(name: &str, manner: &str) -> Self {
+        let name = format!("lifesign-test-{name}-{}", std::process::id());
+        let scm = Scm::local_computer(None::<&str>, ServiceManagerAccess::CREATE_SERVICE).unwrap();
+        let info = ServiceInfo {
+            name: OsString::from(&name),
+            display_name: OsString::from(&name),
+            service_type: ServiceType::OWN_PROCESS,
+            start_type: ServiceStartType::OnDemand,
+            error_control: ServiceErrorControl::Normal,
+            executable_path: helper("test_service.exe"),
+            launch_arguments: vec![manner.into()],
+            dependencies: Vec::new(),
+            account_name: None,
+            account_password: None,
+        };
+        let service = scm.create_service(&info, ServiceAccess::ALL_ACCESS).unwrap();
+        Self { name, service }
+    }
+
+    fn start(&self) {
+        self.service.start::<&str>(&[]).unwrap();
+    }
+
+    fn tell(&self, control: u32) {
+        // A service that ends while it handles the control answers with an error.
+        let _ = self.service.notify(UserEventCode::from_raw(control).unwrap());
+    }
+}
+
+impl Drop for TestService {
+    fn drop(&mut self) {
+        if let Ok(status) = self.service.query_status()
+            && status.current_state != ServiceState::Stopped
+            && let Some(pid) = status.process_id
+        {
+            kill(pid);
+        }
+        let _ = self.service.delete();
+    }
+}
+
+fn helper(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(path.exists(), "{path:?} is missing: `cargo build -p lifesign-os --examples` makes it");
+    path
+}
+
+fn kill(pid: u32) -> bool {
+    use windows_sys::Win32::Foundation::CloseHandle;
+    use windows_sys::Win32::System::Threading::{OpenProcess, PROCESS_TERMINATE, TerminateProcess};
+    // SAFETY: takes plain numbers.
+    let process = unsafe { OpenProcess(PROCESS_TERMINATE, 0, pid) };
+    if process.is_null() {
+        return false;
+    }
+    // SAFETY: the handle is open.
+    let done = unsafe { TerminateProcess(process, 77) };
+    // SAFETY: the handle is open and closed once.
+    unsafe { CloseHandle(process) };
+    done != 0
+}
+
+/// What a watch reports, in order.
+struct Reports {
+    all: mpsc::UnboundedReceiver<UnitReport>,
+    _watch: Watch,
+}
+
+impl Reports {
+    fn of(manager: &ServiceManager, name: &str) -> Self {
+        let (send, all) = mpsc::unbounded_channel();
+        let watch = manager.watch(
+            name,
+            Arc::new(move |report| {
+                let _ = send.send(report);
+            }),
+        );
+        Self { all, _watch: watch }
+    }
+
+    async fn next(&mut self) -> UnitReport {
+        tokio::time::timeout(PATIENCE, self.all.recv()).await.expect("no report came").unwrap()
+    }
+
+    /// Skips reports up to the one with a state like this.
+    async fn until(&mut self, wanted: impl Fn(&UnitState) -> bool) -> UnitReport {
+        loop {
+            let report = self.next().await;
+            if wanted(&report.state) {
+                return report;
+            }
+        }
+    }
+
+    async fn running(&mut self) -> Process {
+        match self.until(|state| matches!(state, UnitState::Running(Some(_)))).await.state {
+            UnitState::Running(Some(process)) => process,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn stopped(&mut self) -> (bool, Exit) {
+        match self.until(|state| matches!(state, UnitState::Stopped { .. })).await.state {
+            UnitState::Stopped { ordered, exit } => (ordered, exit),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn never_started() -> UnitState {
+    UnitState::Stopped { ordered: true, exit: Exit::Clean }
+}
+
+#[tokio::test]
+async fn a_service_nobody_knows_is_not_found() {
+    let manager = ServiceManager::new();
+    let name = "lifesign-test-none";
+    assert_eq!(Reports::of(&manager, name).next().await.state, UnitState::NotFound);
+    assert_eq!(manager.look(name).await.state, UnitState::NotFound);
+    for refused in [
+        manager.start(name, PATIENCE).await.map(drop),
+        manager.stop(name, PATIENCE).await,
+        manager.restart(name, PATIENCE).await.map(drop),
+    ] {
+        assert_eq!(refused, Err(UnitError::NotFound { name: name.to_owned() }));
+    }
+    let illegal = manager.look("no/such\\name").await;
+    assert_eq!(illegal.state, UnitState::NotFound, "{illegal:?}");
+}
+
+#[tokio::test]
+async fn a_start_and_an_ordered_stop_are_reported_as_they_happen() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("order", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    assert_eq!(reports.next().await.state, never_started());
+    service.start();
+    let process = reports.running().await;
+    assert_eq!(manager.look(&service.name).await.state, UnitState::Running(Some(process)));
+    service.service.stop().unwrap();
+    assert_eq!(reports.stopped().await, (true, Exit::Clean));
+}
+
+#[tokio::test]
+async fn a_service_that_stops_without_a_pending_step_was_ordered_too() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("direct", "direct");
+    let mut reports = Reports::of(&manager, &service.name);
+    service.start();
+    reports.running().await;
+    service.service.stop().unwrap();
+    assert_eq!(reports.stopped().await, (true, Exit::Clean));
+}
+
+#[tokio::test]
+async fn a_killed_service_is_reported_with_its_exit_code() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("kill", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    service.start();
+    let process = reports.running().await;
+    assert!(kill(process.pid));
+    assert_eq!(reports.stopped().await, (false, Exit::Code(77)));
+    let look = manager.look(&service.name).await;
+    assert_eq!(look.state, UnitState::Stopped { ordered: false, exit: Exit::Code(77) }, "{look:?}");
+}
+
+#[tokio::test]
+async fn every_way_to_end_is_told_from_the_others() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("ends", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    for (control, expected) in [
+        (CRASH, (false, Exit::Code(3))),
+        (LEAVE, (false, Exit::Clean)),
+        (FAIL, (false, Exit::Code(42))),
+        (FINISH, (true, Exit::Clean)),
+    ] {
+        manager.start(&service.name, PATIENCE).await.unwrap();
+        reports.running().await;
+        service.tell(control);
+        assert_eq!(reports.stopped().await, expected, "after control {control}");
+    }
+}
+
+#[tokio::test]
+async fn a_death_before_the_watch_began_is_seen_at_the_first_look() {
+    let service = TestService::create("late", "normal");
+    let manager = ServiceManager::new();
+    let process = manager.start(&service.name, PATIENCE).await.unwrap().unwrap();
+    assert!(kill(process.pid));
+    let mut reports = Reports::of(&manager, &service.name);
+    let (ordered, _) = reports.stopped().await;
+    assert!(!ordered);
+}
+
+#[tokio::test]
+async fn a_killed_service_starts_again_as_a_new_process() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("again", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    service.start();
+    let mut old = reports.running().await;
+    for _ in 0..5 {
+        assert!(kill(old.pid));
+        assert_eq!(reports.stopped().await, (false, Exit::Code(77)));
+        let new = manager.restart(&service.name, PATIENCE).await.unwrap().unwrap();
+        assert_ne!(new, old);
+        assert_eq!(reports.running().await, new);
+        old = new;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_by_lifesign_is_an_ordered_stop_and_a_new_process() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("restart", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    let old = manager.start(&service.name, PATIENCE).await.unwrap().unwrap();
+    assert_eq!(reports.running().await, old);
+    let new = manager.restart(&service.name, PATIENCE).await.unwrap().unwrap();
+    assert_ne!(new, old);
+    assert_eq!(reports.stopped().await, (true, Exit::Clean));
+    assert_eq!(reports.running().await, new);
+    assert_eq!(manager.start(&service.name, PATIENCE).await, Ok(Some(new)), "it runs already");
+    manager.stop(&service.name, PATIENCE).await.unwrap();
+    manager.stop(&service.name, PATIENCE).await.unwrap();
+    assert_eq!(reports.stopped().await, (true, Exit::Clean));
+}
+
+#[tokio::test]
+async fn a_slow_start_is_waited_for_and_shown_as_starting() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("slow-start", "slow-start");
+    let mut reports = Reports::of(&manager, &service.name);
+    assert_eq!(reports.next().await.state, never_started());
+    let process = manager.start(&service.name, PATIENCE).await.unwrap();
+    assert_eq!(reports.next().await.state, UnitState::Starting);
+    assert_eq!(reports.next().await.state, UnitState::Running(process));
+}
+
+#[tokio::test]
+async fn a_slow_stop_is_waited_for_and_shown_as_stopping() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("slow-stop", "slow-stop");
+    let mut reports = Reports::of(&manager, &service.name);
+    manager.start(&service.name, PATIENCE).await.unwrap();
+    reports.running().await;
+    manager.stop(&service.name, PATIENCE).await.unwrap();
+    assert_eq!(reports.next().await.state, UnitState::Stopping);
+    assert_eq!(reports.next().await.state, UnitState::Stopped { ordered: true, exit: Exit::Clean });
+}
+
+#[tokio::test]
+async fn an_order_in_a_pending_state_waits_for_its_end() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("pending", "slow-start");
+    service.start();
+    let new = manager.restart(&service.name, PATIENCE).await.unwrap();
+    assert_eq!(manager.look(&service.name).await.state, UnitState::Running(new));
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_so_with_the_code() {
+    let manager = ServiceManager::new();
+    for (manner, code) in [("fails-to-start", "13"), ("dies-at-start", "9")] {
+        let service = TestService::create(manner, manner);
+        let mut reports = Reports::of(&manager, &service.name);
+        assert_eq!(reports.next().await.state, never_started());
+        let refused = manager.start(&service.name, PATIENCE).await.unwrap_err();
+        assert!(matches!(&refused, UnitError::Failed { why, .. } if why.contains(code)), "{refused}");
+        let (ordered, exit) = reports.stopped().await;
+        assert!(!ordered);
+        assert!(
+            matches!(&exit, Exit::StartFailed(why) if why.contains(code)) || exit == Exit::Code(13),
+            "{exit:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_stop_is_killed_and_started_again() {
+    let manager = ServiceManager::new();
+    for manner in ["deaf", "deaf-after-promise"] {
+        let service = TestService::create(manner, manner);
+        let mut reports = Reports::of(&manager, &service.name);
+        let old = manager.start(&service.name, PATIENCE).await.unwrap().unwrap();
+        assert_eq!(reports.running().await, old);
+        let new = manager.restart(&service.name, Duration::from_secs(9)).await.unwrap().unwrap();
+        assert_ne!(new, old);
+        let (ordered, _) = reports.stopped().await;
+        assert!(ordered, "{manner}: lifesign ordered the stop");
+        assert_eq!(reports.running().await, new);
+    }
+}
+
+#[tokio::test]
+async fn a_paused_service_is_paused_and_not_started() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("pause", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    manager.start(&service.name, PATIENCE).await.unwrap();
+    reports.running().await;
+    service.service.pause().unwrap();
+    reports.until(|state| *state == UnitState::Paused).await;
+    let refused = manager.start(&service.name, PATIENCE).await.unwrap_err();
+    assert!(matches!(refused, UnitError::Failed { .. }), "{refused}");
+    service.service.resume().unwrap();
+    reports.running().await;
+}
+
+#[tokio::test]
+async fn a_disabled_service_says_the_way_out() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("disabled", "normal");
+    let mut info = service.service.query_config().unwrap();
+    info.start_type = ServiceStartType::Disabled;
+    service
+        .service
+        .change_config(&ServiceInfo {
+            name: OsString::from(&service.name),
+            display_name: info.display_name,
+            service_type: info.service_type,
+            start_type: info.start_type,
+            error_control: info.error_control,
+            executable_path: helper("test_service.exe"),
+            launch_arguments: vec!["normal".into()],
+            dependencies: Vec::new(),
+            account_name: None,
+            account_password: None,
+        })
+        .unwrap();
+    let refused = manager.start(&service.name, PATIENCE).await.unwrap_err().to_string();
+    assert!(refused.contains("disabled") && refused.contains("1058"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_service_deleted_while_watched_goes_and_can_be_made_again() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("deleted", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    assert_eq!(reports.next().await.state, never_started());
+    let name = service.name.clone();
+    drop(service);
+    reports.until(|state| *state == UnitState::NotFound).await;
+    let again = TestService::create("deleted", "normal");
+    assert_eq!(again.name, name);
+    reports.until(|state| *state == never_started()).await;
+}
+
+#[tokio::test]
+async fn a_dropped_watch_is_silent_and_holds_nothing() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("dropped", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    reports.next().await;
+    let Reports { mut all, _watch } = reports;
+    drop(_watch);
+    service.start();
+    manager.look(&service.name).await;
+    assert!(tokio::time::timeout(PATIENCE, all.recv()).await.unwrap().is_none(), "the sink is let go");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_services_killed_at_once_are_all_reported_in_time() {
+    let manager = ServiceManager::new();
+    let services: Vec<_> =
+        (0..20).map(|number| TestService::create(&format!("many-{number}"), "normal")).collect();
+    let mut watched = Vec::new();
+    for service in &services {
+        let mut reports = Reports::of(&manager, &service.name);
+        service.start();
+        let process = reports.running().await;
+        watched.push((reports, process));
+    }
+    let begun = Instant::now();
+    for (_, process) in &watched {
+        assert!(kill(process.pid));
+    }
+    for (reports, _) in &mut watched {
+        assert_eq!(reports.stopped().await, (false, Exit::Code(77)));
+    }
+    let spent = begun.elapsed();
+    println!("20 kills reported in {spent:?}");
+    assert!(spent < Duration::from_secs(5), "{spent:?}: found by the poll, not by the process handles");
+}
+
+/// The time from a kill to the report of it. The bound is wide: the machine may be busy; the poll takes 10 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_is_reported_within_100_ms() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("latency", "normal");
+    let (send, mut all) = mpsc::unbounded_channel();
+    let _watch = manager.watch(
+        &service.name,
+        Arc::new(move |report: UnitReport| {
+            let _ = send.send((Instant::now(), report));
+        }),
+    );
+    let mut spent = Vec::new();
+    for _ in 0..20 {
+        let process = manager.start(&service.name, PATIENCE).await.unwrap().unwrap();
+        loop {
+            let (_, report) = all.recv().await.unwrap();
+            if report.state == UnitState::Running(Some(process)) {
+                break;
+            }
+        }
+        let killed = Instant::now();
+        assert!(kill(process.pid));
+        let (seen, report) = all.recv().await.unwrap();
+        assert!(matches!(report.state, UnitState::Stopped { .. }), "{report:?}");
+        spent.push(seen.duration_since(killed));
+    }
+    spent.sort();
+    println!("kill to report: median {:?}, worst {:?}", spent[spent.len() / 2], spent[spent.len() - 1]);
+    assert!(spent[spent.len() / 2] < Duration::from_millis(100), "{spent:?}");
+}
