@@ -190,7 +190,7 @@ mod tests {
             "当前状态为“故障”（无响应），已持续 3 分 12 秒：silent for 25 s。"
         );
         let args = [("state", "up"), ("reason", "-"), ("since", "1.5 s"), ("detail", "all is well")];
-        assert_eq!(Lang::Zh.fact(&fact("verdict", &args)), "当前状态为“正常”，已持续 1.5 秒：all is well。");
+        assert_eq!(Lang::Zh.fact(&fact("verdict", &args)), "当前状态为“正常”，已持续 1.5 秒。");
         let args = [("budget", "3 per 10 min"), ("used", "1")];
         assert!(Lang::Zh.fact(&fact("restart-idle", &args)).contains("10 分内 3 次"));
         let args = [("check", "unit systemd a.service"), ("output", "x")];

@@ -1,7 +1,7 @@
 # 对引擎解释语句的翻译。英文原句由引擎给出，因此只有中文目录有此文件。
 
 explain-verdict = 当前状态为“{ $state }”（{ $reason }），已持续 { $since }：{ $detail }。
-explain-verdict-plain = 当前状态为“{ $state }”，已持续 { $since }：{ $detail }。
+explain-verdict-plain = 当前状态为“{ $state }”，已持续 { $since }。
 explain-verdict-open = 当前状态为“{ $state }”：并非所有依据都已有数据。
 explain-paused = 已暂停：继续监控，但不告警、不重启。
 explain-unit = 服务单元 { $unit }：系统报告为 { $os }。
