@@ -1,1 +1,33 @@
-//! lifesign-client
+//! Heartbeats for Rust programs: link this, start a [`Heart`], and lifesign knows that the program lives.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use lifesign_client::{Heart, Link};
+//!
+//! let token = std::env::var("LIFESIGN_TOKEN").unwrap_or_default();
+//! let heart = Heart::builder("http://127.0.0.1:7700", &token, "orders")
+//!     .interval(Duration::from_secs(5))
+//!     .start();
+//! heart.metric("queue", 12.0);
+//! if heart.link() == Link::Offline {
+//!     // lifesign does not answer; the program goes on without it.
+//! }
+//! // Dropping the heart tells lifesign that the program stops on purpose.
+//! ```
+//!
+//! What its host program can rely on: one thread and one connection, no asynchronous runtime, no call that
+//! waits for the network (but for the bounded farewell when the heart is dropped), no panic, and no reason
+//! not to start: whatever is wrong is seen in [`Heart::link`] and [`Heart::trouble`].
+//!
+//! [`send`] sends a single heartbeat and waits for the answer.
+#![warn(missing_docs)]
+
+mod beat;
+mod heart;
+mod schedule;
+mod send;
+
+pub use beat::{Beat, MAX_MESSAGE, MAX_METRIC_NAME, MAX_METRICS, Status};
+pub use heart::{Builder, Heart, MIN_INTERVAL};
+pub use schedule::{Link, MAX_ASKED};
+pub use send::{Ack, SendError, TIMEOUT, send, send_trusting};
