@@ -11,7 +11,14 @@ pub mod api;
 pub mod auth;
 pub mod engine;
 pub mod events;
+mod figures;
+pub mod limits;
+mod listener;
+pub mod outbox;
+pub mod reload;
+mod server;
 mod state;
 pub mod web;
 
+pub use server::{Parts, Server};
 pub use state::AppState;

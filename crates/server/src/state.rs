@@ -2,17 +2,26 @@
 
 use std::sync::Arc;
 
-use lifesign_component::Board;
+use lifesign_component::{Board, Stop};
+use lifesign_store::Store;
+use serde_json::Value;
+use tokio::sync::Semaphore;
 
+use crate::api::Rate;
 use crate::auth::{Access, Sessions};
 use crate::engine::{Clock, EngineHandle};
 use crate::events::Events;
+use crate::figures::Figures;
+use crate::limits::Limits;
+use crate::reload::Reloader;
 
 /// Everything a request may reach; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AppState {
     /// The present: services, open incidents, alerts; and the way to change them.
     pub engine: EngineHandle,
+    /// The past: closed incidents, transitions, notifications, audit.
+    pub store: Store,
     /// What changes, as it changes.
     pub events: Events,
     /// Who may do what; exchanged whole by a reload.
@@ -23,6 +32,18 @@ pub struct AppState {
     pub board: Board,
     /// Both clocks.
     pub clock: Clock,
+    /// Reads the configuration again.
+    pub reloader: Reloader,
+    /// Limits of the HTTP side.
+    pub limits: Arc<Limits>,
     /// Where people reach this server, without a slash at the end; `None`: nobody said.
     pub external_url: Option<Arc<str>>,
+    /// Given when the server is to end; streams end with it.
+    pub(crate) stop: Stop,
+    pub(crate) rate: Rate,
+    pub(crate) figures: Figures,
+    /// Places for followers of the live events.
+    pub(crate) followers: Arc<Semaphore>,
+    /// The OpenAPI document.
+    pub(crate) document: Arc<Value>,
 }

@@ -14,13 +14,13 @@ use lifesign_core::time::Mono;
 use super::table::{Access, Caller, Digest};
 
 /// The cookie's name.
-pub const COOKIE: &str = "lifesign_session";
+pub(super) const COOKIE: &str = "lifesign_session";
 /// Most sessions at a time; one more ends the one that is unused for longest.
-pub const MAX_SESSIONS: usize = 1000;
+pub(super) const MAX_SESSIONS: usize = 1000;
 /// A session ends when it is unused for this long …
-pub const IDLE: Duration = Duration::from_secs(12 * 3600);
+pub(super) const IDLE: Duration = Duration::from_secs(12 * 3600);
 /// … and in any case after this.
-pub const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Debug)]
 struct Session {

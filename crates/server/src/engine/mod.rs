@@ -1,14 +1,46 @@
 //! The engine loop: one task owns the [`Engine`]; everybody else asks it through an [`EngineHandle`].
 
+mod follow;
+mod run;
+
 use std::fmt;
 use std::sync::Arc;
 
-use lifesign_core::effect::{AuditEntry, Effect};
+use lifesign_core::effect::{Action, AuditEntry, Effect};
 use lifesign_core::engine::{Answer, Engine};
 use lifesign_core::evidence::Beat;
 use lifesign_core::input::{Input, Order};
+use lifesign_core::model::ServiceId;
+use lifesign_core::spec::{ServiceSpec, Spec};
 use lifesign_core::time::Now;
 use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use follow::Follow;
+pub(crate) use run::Loop;
+
+/// Requests that may wait for the engine. When it is full, heartbeats get 429 and everybody else waits.
+const REQUESTS: usize = 4096;
+
+/// What the agent is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Carry out this action and report [`Input::ActionDone`].
+    Act(Action),
+    /// Look at this service's unit and probes now.
+    LookNow(ServiceId),
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    /// The checked configuration.
+    pub spec: Arc<Spec>,
+    /// How a service is watched that is known only by its heartbeats; `None`: unknown ids are refused.
+    /// Such a service lives until the next start of lifesign.
+    pub create_unknown: Option<Arc<ServiceSpec>>,
+    /// At most this many services are made by heartbeats; further ids are refused as unknown.
+    pub most_created: usize,
+}
 
 /// Reads both clocks together.
 #[derive(Clone)]
@@ -42,6 +74,8 @@ pub(crate) enum Request {
     Durable(Input, oneshot::Sender<Answer>),
     /// An input that nobody waits for.
     Tell(Input),
+    /// A new configuration; answered when it is written down.
+    Configure(Watch, oneshot::Sender<Answer>),
     /// Effects that did not come from the engine: audit entries of the shell.
     Record(Effect),
     /// A look at the engine.
@@ -66,6 +100,27 @@ pub struct EngineHandle {
 }
 
 impl EngineHandle {
+    /// A handle and what its loop reads.
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
+        let (requests, receiver) = mpsc::channel(REQUESTS);
+        (Self { requests }, receiver)
+    }
+
+    /// How many requests wait for the engine.
+    pub fn waiting(&self) -> usize {
+        self.requests.max_capacity().saturating_sub(self.requests.capacity())
+    }
+
+    /// Exchanges the configuration; services that stay keep their state.
+    ///
+    /// # Errors
+    /// [`Unreached::Gone`] when the loop has ended.
+    pub async fn configure(&self, watch: Watch) -> Result<(), Unreached> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Configure(watch, answer)).await.map_err(|_| Unreached::Gone)?;
+        answered.await.map(|_| ()).map_err(|_| Unreached::Gone)
+    }
+
     /// Looks at the engine between two steps. `look` should copy what it needs and be quick about it:
     /// no heartbeat is taken meanwhile.
     ///

@@ -1,0 +1,189 @@
+//! `POST /api/v1/heartbeats`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use lifesign_core::engine::Answer;
+use lifesign_core::evidence::Beat;
+use lifesign_core::model::ServiceId;
+use lifesign_proto::{Ack, Acks, ItemError, Problem};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extract::Body;
+use super::problem::Failure;
+use crate::AppState;
+use crate::figures::Why;
+
+/// A heartbeat as it is sent. Only for the OpenAPI document: the body is read by [`lifesign_proto::read`].
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes the body; it is read elsewhere")]
+pub(super) struct Heartbeat {
+    /// Whose heart beats.
+    service_id: String,
+    /// The sender's time: seconds since 1970, or RFC 3339. Shown as clock skew, never used for liveness.
+    #[schema(value_type = Option<f64>)]
+    timestamp: Option<f64>,
+    /// `alive` (when left out), `stopping` or `fail`.
+    status: Option<String>,
+    /// Metrics by name; finite numbers.
+    #[schema(value_type = Option<Object>)]
+    metrics: Option<()>,
+    /// Free text, shown with the service.
+    message: Option<String>,
+}
+
+/// One heartbeat, or an array of them.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the body; it is read elsewhere")]
+pub(super) enum Heartbeats {
+    /// One.
+    One(Heartbeat),
+    /// Several; each counts by itself.
+    Several(Vec<Heartbeat>),
+}
+
+/// Send heartbeats
+///
+/// The answer does not wait for the disk. In an array each heartbeat counts by itself; what is wrong
+/// with one stands in its acknowledgement.
+#[utoipa::path(
+    post, path = "/api/v1/heartbeats", tag = "heartbeats", request_body = Heartbeats,
+    security(("token" = ["write"])),
+    responses(
+        (status = 200, description = "One acknowledgement for each heartbeat, in the same order", body = Acks),
+        (status = 400, description = "The body is not JSON; says where", body = Problem),
+        (status = 404, description = "The service of a lone heartbeat does not exist", body = Problem),
+        (status = 413, description = "The body is too large", body = Problem),
+        (status = 422, description = "JSON, but no heartbeat; says what is wrong", body = Problem),
+        (status = 429, description = "More than the configured rate; Retry-After says when", body = Problem),
+    )
+)]
+pub(super) async fn post(State(state): State<AppState>, Body(body): Body) -> Result<Json<Acks>, Failure> {
+    let sent = lifesign_proto::read(&body, &state.limits.heartbeats).map_err(|error| {
+        refused(&state, "invalid");
+        Failure::from(error.problem())
+    })?;
+    let now = state.clock.now().mono;
+    let judged: Vec<Result<Beat, NotTaken>> = sent
+        .beats
+        .into_iter()
+        .map(|beat| {
+            let beat = beat.map_err(NotTaken::Invalid)?;
+            match state.rate.take(&beat.service, now) {
+                Ok(()) => Ok(beat),
+                Err(wait) => Err(NotTaken::TooFast(beat.service, wait)),
+            }
+        })
+        .collect();
+    let beats: Vec<Beat> = judged.iter().filter_map(|beat| beat.as_ref().ok().cloned()).collect();
+    let answers = if beats.is_empty() {
+        Vec::new()
+    } else {
+        state.engine.beats(beats).await.inspect_err(|_| refused(&state, "busy"))?
+    };
+    let mut answers = answers.into_iter();
+    let mut acks = Vec::with_capacity(judged.len());
+    for beat in judged {
+        let ack = match beat {
+            Ok(beat) => acknowledge(beat.service, answers.next()),
+            Err(not_taken) => Err(not_taken),
+        };
+        match ack {
+            Ok(ack) => {
+                state.figures.beats.inc();
+                acks.push(ack);
+            }
+            Err(not_taken) => {
+                refused(&state, not_taken.reason());
+                if !sent.array {
+                    return Err(not_taken.into_failure());
+                }
+                acks.push(not_taken.into_ack());
+            }
+        }
+    }
+    Ok(Json(Acks { acks }))
+}
+
+fn refused(state: &AppState, reason: &'static str) {
+    state.figures.beats_refused.get_or_create(&Why { reason }).inc();
+}
+
+fn acknowledge(service: ServiceId, answer: Option<Answer>) -> Result<Ack, NotTaken> {
+    match answer {
+        Some(Answer::Beat(state)) => Ok(Ack::accepted(service, state)),
+        Some(Answer::NoSuchService | Answer::Done | Answer::Refused(_) | Answer::Action(_)) | None => {
+            Err(NotTaken::Unknown(service))
+        }
+    }
+}
+
+/// Why a heartbeat did not count.
+enum NotTaken {
+    Invalid(ItemError),
+    Unknown(ServiceId),
+    TooFast(ServiceId, Duration),
+}
+
+impl NotTaken {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::Unknown(_) => "unknown_service",
+            Self::TooFast(..) => "rate",
+        }
+    }
+
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Invalid(error) => error.problem().into(),
+            Self::Unknown(service) => Failure::no_service(service.as_str()),
+            Self::TooFast(_, wait) => {
+                // Whole seconds, rounded up: that is all the header can say.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Failure::too_many(self.text(), seconds)
+            }
+        }
+    }
+
+    fn into_ack(self) -> Ack {
+        let text = self.text();
+        match self {
+            Self::Invalid(error) => Ack::refused(error.service_id.unwrap_or_default(), text),
+            Self::Unknown(service) | Self::TooFast(service, _) => Ack::refused(service, text),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Invalid(error) => error.summary(),
+            Self::Unknown(service) => format!("there is no service {:?}", service.as_str()),
+            Self::TooFast(service, wait) => {
+                format!(
+                    "{service} sends more heartbeats than its rate allows; wait {} ms",
+                    wait.as_millis() + 1
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn waiting_is_told_in_whole_seconds_rounded_up() {
+        use axum::response::IntoResponse as _;
+        let service = ServiceId::new("orders").unwrap();
+        let failure = NotTaken::TooFast(service, Duration::from_millis(1200)).into_failure();
+        let response = failure.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()["retry-after"], "2");
+    }
+}

@@ -1,0 +1,271 @@
+//! The loop itself: take what is there, step, write once, go on.
+//!
+//! A turn takes whatever is queued (at most [`TURN`] requests), steps the engine with each, and gives all
+//! effects to the store as one batch. The loop never waits for the disk: the batch goes on to the
+//! [`follow`](super::follow) task with those whose answers depend on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifesign_component::{Error, Ready, Stop};
+use lifesign_core::effect::Effect;
+use lifesign_core::engine::{Answer, Engine, Past};
+use lifesign_core::evidence::Beat;
+use lifesign_core::input::Input;
+use lifesign_core::spec::{ServiceSpec, Spec};
+use lifesign_core::time::{Mono, Now};
+use lifesign_store::Store;
+use tokio::sync::{mpsc, oneshot};
+
+use super::follow::{Turn, follow};
+use super::{Clock, Follow, Request, Watch};
+use crate::events::{Done, Live, Told};
+use crate::figures::Figures;
+
+/// Most requests taken in one turn; what comes after waits for the next, so that deadlines are kept.
+const TURN: usize = 512;
+/// Turns that may wait for the disk. Past this the loop waits too, and heartbeats get 429.
+const TURNS_WAITING: usize = 1024;
+/// Longest sleep. The runtime's clock stands still while the machine is suspended and ours does not, so
+/// the engine's deadlines are looked at this often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// What the loop is made of.
+pub(crate) struct Loop {
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    /// What the agent observes.
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) follow: Follow,
+    pub(crate) figures: Figures,
+}
+
+/// The loop at work.
+struct Running {
+    clock: Clock,
+    store: Store,
+    figures: Figures,
+    engine: Engine,
+    watch: Watch,
+    /// Services made by heartbeats, not by the configuration.
+    created: Vec<ServiceSpec>,
+    turn: Turn,
+    follow: mpsc::Sender<Turn>,
+}
+
+impl Loop {
+    /// Runs until told to stop; then finishes what is queued and waits for the disk.
+    pub(crate) async fn run(
+        self,
+        past: Past,
+        watch: Watch,
+        mut ready: Ready,
+        mut stop: Stop,
+    ) -> Result<(), Error> {
+        let Self { clock, store, mut requests, mut inputs, follow: following, figures } = self;
+        let (follow_sender, turns) = mpsc::channel(TURNS_WAITING);
+        let follower = tokio::spawn(follow(turns, following, figures.clone()));
+        let mut running = Running {
+            turn: Turn::at(clock.now().wall),
+            clock,
+            store,
+            figures,
+            engine: Engine::new(),
+            watch: Watch::default(),
+            created: Vec::new(),
+            follow: follow_sender,
+        };
+        let now = running.clock.now();
+        running.engine.restore(now, past);
+        running.configure(now, watch);
+        running.finish_turn().await?;
+        ready.tell();
+
+        let mut agent = true;
+        loop {
+            tokio::select! {
+                () = stop.given() => break,
+                request = requests.recv() => match request {
+                    Some(request) => running.take(request),
+                    None => break,
+                },
+                input = inputs.recv(), if agent => match input {
+                    Some(input) => running.tell(input),
+                    // No agent (any more): the server goes on with what people and programs send.
+                    None => agent = false,
+                },
+                () = tokio::time::sleep(running.sleep()) => {}
+            }
+            for _ in 1..TURN {
+                match (requests.try_recv(), inputs.try_recv()) {
+                    (Err(_), Err(_)) => break,
+                    (request, input) => {
+                        if let Ok(request) = request {
+                            running.take(request);
+                        }
+                        if let Ok(input) = input {
+                            running.tell(input);
+                        }
+                    }
+                }
+            }
+            running.tick();
+            running.finish_turn().await?;
+        }
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            running.take(request);
+        }
+        running.finish_turn().await?;
+        drop(running);
+        follower.await.map_err(Into::into)
+    }
+}
+
+impl Running {
+    fn sleep(&self) -> Duration {
+        let deadline = self.engine.next_deadline();
+        if deadline == Mono::NEVER {
+            return LONGEST_SLEEP;
+        }
+        deadline.since(self.clock.now().mono).min(LONGEST_SLEEP)
+    }
+
+    /// Steps the engine when its deadline has come.
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        let deadline = self.engine.next_deadline();
+        if deadline <= now.mono {
+            self.figures.lateness.observe(now.mono.since(deadline).as_secs_f64());
+            self.step(now, Input::Tick);
+        }
+    }
+
+    fn step(&mut self, now: Now, input: Input) -> Answer {
+        self.figures.steps.inc();
+        self.turn.at = now.wall;
+        self.engine.step(now, input, &mut self.turn.effects)
+    }
+
+    fn take(&mut self, request: Request) {
+        let now = self.clock.now();
+        match request {
+            Request::Beats(beats, answer) => {
+                let answers = beats.into_iter().map(|beat| self.beat(now, beat)).collect();
+                // Whoever sent the beats may have gone; the beats count all the same.
+                let _ = answer.send(answers);
+            }
+            Request::Durable(input, answer) => {
+                let result = self.step(now, input);
+                self.turn.answers.push((answer, result));
+            }
+            Request::Tell(input) => self.tell(input),
+            Request::Record(effect) => self.turn.effects.push(effect),
+            Request::Configure(watch, done) => {
+                self.configure(now, watch);
+                self.turn.answers.push((done, Answer::Done));
+            }
+            Request::Read(look) => look(&self.engine, now),
+        }
+    }
+
+    fn beat(&mut self, now: Now, beat: Beat) -> Answer {
+        let Some(template) = self.template() else {
+            return self.step(now, Input::Beat(beat));
+        };
+        let answer = self.step(now, Input::Beat(beat.clone()));
+        if answer != Answer::NoSuchService || self.created.len() >= self.watch.most_created {
+            return answer;
+        }
+        tracing::info!(service = %beat.service, "Service created by its first heartbeat");
+        self.created.push(ServiceSpec { id: beat.service.clone(), ..(*template).clone() });
+        let watch = self.watch.clone();
+        self.configure(now, watch);
+        self.step(now, Input::Beat(beat))
+    }
+
+    fn template(&self) -> Option<Arc<ServiceSpec>> {
+        self.watch.create_unknown.clone()
+    }
+
+    /// Gives the engine the configuration and what heartbeats have added to it.
+    fn configure(&mut self, now: Now, watch: Watch) {
+        self.watch = watch;
+        if self.watch.create_unknown.is_none() {
+            self.created.clear();
+        }
+        let spec = &self.watch.spec;
+        self.created.retain(|made| spec.services.iter().all(|written| written.id != made.id));
+        let spec = if self.created.is_empty() {
+            Arc::clone(spec)
+        } else {
+            let mut whole = Spec::clone(spec);
+            whole.services.extend_from_slice(&self.created);
+            Arc::new(whole)
+        };
+        self.step(now, Input::Configure(spec));
+    }
+
+    fn tell(&mut self, input: Input) {
+        let now = self.clock.now();
+        match &input {
+            Input::ActionDone(report) => self.turn.live.push(Live::Action(Done {
+                id: Arc::clone(&report.id),
+                service: report.service.clone(),
+                verb: None,
+                by: None,
+                result: Some(report.result.clone().map(|_process| ())),
+            })),
+            Input::Delivery(report) => self.turn.live.push(Live::Notification(Told {
+                id: Arc::clone(&report.id),
+                receiver: Arc::clone(&report.receiver),
+                reason: None,
+                incident: report.incident,
+                attempts: report.attempt,
+                delivered: report.delivered,
+                answer: Some(report.answer.clone()),
+            })),
+            Input::Configure(_)
+            | Input::Beat(_)
+            | Input::Unit { .. }
+            | Input::Check { .. }
+            | Input::Host(_)
+            | Input::Order { .. }
+            | Input::Tick => {}
+        }
+        self.step(now, input);
+    }
+
+    /// Gives what the turn brought to the store and to those who carry it out.
+    async fn finish_turn(&mut self) -> Result<(), Error> {
+        if self.turn.is_empty() {
+            return Ok(());
+        }
+        let mut turn = std::mem::replace(&mut self.turn, Turn::at(self.clock.now().wall));
+        let kept: Vec<Effect> = turn.effects.iter().filter(|effect| is_kept(effect)).cloned().collect();
+        if !kept.is_empty() {
+            self.figures.writes.inc();
+            turn.commit = Some(self.store.write(kept));
+        }
+        self.follow.send(turn).await.map_err(|_| "the task that carries out effects has ended".into())
+    }
+}
+
+/// Whether an effect is written down, and not only carried out.
+fn is_kept(effect: &Effect) -> bool {
+    match effect {
+        Effect::LookNow(_) => false,
+        Effect::Transition(_)
+        | Effect::Incident(_)
+        | Effect::Timeline { .. }
+        | Effect::Alert(_)
+        | Effect::Notify(_)
+        | Effect::Act(_)
+        | Effect::Remember(_)
+        | Effect::Audit(_) => true,
+    }
+}
+
+/// For those who wait until a turn is on the disk.
+pub(crate) type Waiting = (oneshot::Sender<Answer>, Answer);

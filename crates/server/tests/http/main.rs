@@ -1,0 +1,12 @@
+//! The server over real HTTP on the loopback, with a real store, as its users meet it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+
+mod access;
+mod contract;
+mod disk;
+mod document;
+mod events;
+mod hostile;
+mod house;
+mod orders;
+mod outbox;
