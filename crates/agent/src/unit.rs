@@ -5,14 +5,13 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
+use lifesign_core::evidence::{Process, UnitReport, UnitState};
 use lifesign_core::input::{ActionReport, Input};
 use lifesign_core::model::ServiceId;
-use lifesign_os::process::{ProcessError, ProcessSpec, Supervised};
+use lifesign_os::process::{ProcessSpec, Supervised};
 use lifesign_os::unit::{ServiceManager, Sink, Watch};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -166,14 +165,15 @@ impl Keeper {
 
     async fn keep_process(&mut self, spec: ProcessSpec) {
         if let Some(folder) = spec.log.parent()
-            && let Err(error) = make_folder(folder)
+            && let Err(error) = std::fs::create_dir_all(folder)
         {
             // `start` fails on it too and says so to everybody; here is the reason.
             tracing::error!(service = %self.service, folder = %folder.display(), %error, "Cannot make the folder for output");
         }
         let process = Supervised::new(spec, self.sink());
         if let Err(error) = process.start().await {
-            self.report(start_failed(&error)).await;
+            // The report has gone to the sink already.
+            tracing::warn!(service = %self.service, error = in_words(&error), "Process could not be started");
         }
         let restart = || async { process.restart().await.map(Some).map_err(|error| in_words(&error)) };
         self.serve(restart, || process.look()).await;
@@ -237,19 +237,6 @@ async fn forward(service: ServiceId, mut reports: mpsc::Receiver<UnitReport>, in
 
 fn could_not_look(why: &str) -> UnitReport {
     UnitReport { state: UnitState::CouldNotLook(why.to_owned()), os: String::new(), last_output: None }
-}
-
-fn start_failed(error: &ProcessError) -> UnitReport {
-    let why = in_words(error);
-    UnitReport {
-        state: UnitState::Stopped { ordered: false, exit: Exit::StartFailed(why.clone()) },
-        os: why,
-        last_output: None,
-    }
-}
-
-fn make_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)
 }
 
 /// An error with its causes: `failed to start "x": No such file or directory`.

@@ -11,10 +11,25 @@ use lifesign_agent::{Check, Command};
 use lifesign_core::evidence::{CheckOutcome, FailKind};
 use lifesign_core::input::Input;
 use lifesign_core::model::ServiceId;
-use support::{PATIENCE, Running, assignments, check, id, service};
+use lifesign_probe::kinds;
+use support::{PATIENCE, Running, assignments, id, service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
+
+/// The check that a user's YAML makes.
+fn check(kind: &str, yaml: &str, interval: Duration) -> Check {
+    let kinds = kinds();
+    let kind = kinds.iter().find(|known| known.name == kind).unwrap();
+    let target = kind.read(yaml).unwrap_or_else(|report| panic!("{report}")).remove(0);
+    Check {
+        name: target.label.into(),
+        interval,
+        timeout: interval / 2,
+        jitter: interval / 10,
+        probe: target.probe,
+    }
+}
 
 /// Answers any request with `200`.
 async fn answering() -> SocketAddr {

@@ -126,3 +126,49 @@ fn root(error: &hyper::Error) -> String {
     }
     reason.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What the probe makes of a server that says `answer` and closes.
+    fn hear(answer: Vec<u8>, limit: usize) -> Result<Reply, Finding> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+            let server = async move {
+                let _ = theirs.read(&mut [0; 4096]).await;
+                let _ = theirs.write_all(&answer).await;
+            };
+            let mut attempt = Attempt::begin();
+            let request = Request::new(Full::default());
+            let asked = exchange(ours, request, "here", &mut attempt, |_| Some(limit), |_| None);
+            tokio::join!(asked, server).0
+        })
+    }
+
+    #[test]
+    fn an_answer_may_come_in_chunks() {
+        let answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        assert_eq!(hear(answer.to_vec(), 5).unwrap().body, Body::Whole(b"abcde".to_vec()));
+        assert_eq!(hear(answer.to_vec(), 4).unwrap().body, Body::Cut(b"abcd".to_vec()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_answer_or_a_finding(
+            head in "(HTTP/1.[01] [0-9]{1,4} [A-Z]{0,5}\r\n)?([a-z-]{1,9}: ?[a-z0-9]{0,9}\r\n){0,4}(\r\n)?",
+            length in proptest::option::of(0usize..40),
+            body in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let length = length.map_or(String::new(), |length| format!("content-length: {length}\r\n\r\n"));
+            let answer = [head.as_bytes(), length.as_bytes(), &body].concat();
+            if let Ok(Reply { body: Body::Whole(read) | Body::Cut(read), .. }) = hear(answer, 16) {
+                prop_assert!(read.len() <= 16);
+            }
+        }
+    }
+}

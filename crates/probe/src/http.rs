@@ -27,7 +27,7 @@ use crate::exchange::{Reply, exchange};
 use crate::finding::Finding;
 use crate::headers::Headers;
 use crate::judge::{Masked, Wanted};
-use crate::payload::{MAX_PAYLOAD, Payload};
+use crate::payload::{MAX_NEEDLE, MAX_PAYLOAD, Payload};
 use crate::probe::{Look, Looked, Probe};
 use crate::redirect;
 use crate::status::Statuses;
@@ -86,7 +86,7 @@ record! {
         /// What must stand where in a JSON body: a path such as `$.items[0].name`, and a value or a list of allowed values.
         json: Assertions,
         /// A text that the body must contain.
-        contains: Option<Payload> [1..=MAX_PAYLOAD],
+        contains: Option<Payload> [1..=MAX_NEEDLE],
         /// Whether redirects are followed, at most 5. Secret headers go to the first origin only.
         follow_redirects: bool = false,
         /// How much of the body is read; the rest is left unread.
@@ -156,7 +156,7 @@ fn decode(fields: &mut Fields<'_>, cx: &mut Cx) -> Option<Vec<Target<Probe>>> {
         follow_redirects,
         body_limit: body_limit.as_usize(),
         trust,
-        secrets: Masked(secrets),
+        secrets: Masked { texts: secrets, values: body.is_some_and(|body| body.secret) },
     });
     Some(vec![Target { label, probe }])
 }

@@ -14,7 +14,7 @@ use crate::payload::Payload;
 use crate::status::Statuses;
 
 /// Longest stretch of an answer that is quoted, in bytes.
-const MAX_QUOTE: usize = 120;
+pub(crate) const MAX_QUOTE: usize = 120;
 
 /// What is wanted of an answer.
 #[derive(Debug, Default)]
@@ -26,24 +26,32 @@ pub(crate) struct Wanted {
     pub(crate) contains: Option<Payload>,
 }
 
-/// Texts that may not be shown, even if a service sends them back to us.
+/// What may not be shown, even if a service sends it back to us.
 #[derive(Clone, Default)]
-pub(crate) struct Masked(pub(crate) Vec<String>);
+pub(crate) struct Masked {
+    /// Texts that are blanked out.
+    pub(crate) texts: Vec<String>,
+    /// Whether no value of an answer is shown at all, since the request held a secret we cannot single out.
+    pub(crate) values: bool,
+}
 
 impl std::fmt::Debug for Masked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} masked", self.0.len())
+        write!(f, "{} masked", self.texts.len())
     }
 }
 
 impl Masked {
     fn blank(&self, text: &str) -> String {
-        let texts = self.0.iter().filter(|secret| !secret.is_empty());
+        let texts = self.texts.iter().filter(|secret| !secret.is_empty());
         texts.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "•••"))
     }
 
     /// A value as JSON, bounded, nothing secret in it.
     pub(crate) fn quote(&self, value: &Value) -> String {
+        if self.values {
+            return "•••".to_owned();
+        }
         one_line(&self.blank(&value.to_string()), MAX_QUOTE)
     }
 }
@@ -159,7 +167,11 @@ mod tests {
 
     fn judge(wanted: &Wanted, status: u16, body: &Value) -> Finding {
         let body = Body::Whole(body.to_string().into_bytes());
-        wanted.judge(StatusCode::from_u16(status).unwrap(), &body, &Masked(vec!["hunter2".into()]))
+        wanted.judge(
+            StatusCode::from_u16(status).unwrap(),
+            &body,
+            &Masked { texts: vec!["hunter2".into()], values: false },
+        )
     }
 
     const WRONG: CheckOutcome = CheckOutcome::Fail(FailKind::Wrong);
@@ -214,7 +226,7 @@ mod tests {
     #[test]
     fn a_cut_body_is_searched_but_not_read_as_json() {
         let mut wanted = wanted(&[("$", json!(1))]);
-        wanted.contains = Some(Payload::new("needle"));
+        wanted.contains = Some(lifesign_config::kind::read("needle").unwrap());
         let cut = Body::Cut(b"hay needle hay".to_vec());
         let found = wanted.judge(StatusCode::OK, &cut, &Masked::default());
         assert_eq!(found.output, "200 OK: the body has more than 14 bytes, too many to read it as JSON");

@@ -1,4 +1,4 @@
-//! A text that is sent to a target. It may hold a password, so it is never shown.
+//! A text that is sent to a target, or looked for in its answer. It may hold a password, so it is never shown.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -9,29 +9,33 @@ use serde_json::Value;
 /// Longest payload, in bytes.
 pub(crate) const MAX_PAYLOAD: usize = 64 * 1024;
 
+/// Longest text to be looked for, in bytes; searching costs the product of both lengths at worst.
+pub(crate) const MAX_NEEDLE: usize = 1024;
+
 /// What is sent, byte for byte.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Payload(String);
+pub(crate) struct Payload {
+    text: String,
+    /// Whether part of it came out of a placeholder. Then an answer may repeat a secret that we could not
+    /// recognise in it.
+    pub(crate) secret: bool,
+}
 
 impl Payload {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.text.as_bytes()
     }
 }
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "{} bytes", self.text.len())
     }
 }
 
 impl Decode for Payload {
     fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
-        String::decode(node, cx).map(Self::new)
+        String::decode(node, cx).map(|text| Self { text, secret: node.secret })
     }
 
     fn what() -> String {
@@ -47,7 +51,7 @@ impl Limited for Payload {
     type Measure = usize;
 
     fn measure(&self) -> Option<usize> {
-        Some(self.0.len())
+        Some(self.text.len())
     }
 
     fn within(limits: &RangeInclusive<usize>) -> String {

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use crate::attempt::{Attempt, Phase};
 use crate::dial::dial;
 use crate::finding::{Finding, one_line};
-use crate::judge::contains;
-use crate::payload::{MAX_PAYLOAD, Payload};
+use crate::judge::{MAX_QUOTE, contains};
+use crate::payload::{MAX_NEEDLE, MAX_PAYLOAD, Payload};
 use crate::probe::{Look, Looked, Probe};
 use crate::tls::broken;
 
@@ -32,7 +32,7 @@ record! {
         /// Sent as soon as the connection stands. In double quotes `\r\n` is a line end.
         send: Option<Payload> [1..=MAX_PAYLOAD],
         /// Must come back, anywhere in the first 64 KiB of the answer.
-        expect: Option<Payload> [1..=MAX_PAYLOAD],
+        expect: Option<Payload> [1..=MAX_NEEDLE],
     }
     check TcpCheck::check
 }
@@ -116,21 +116,52 @@ impl Tcp {
                 }
                 0 => break,
                 _ if answer.len() >= MAX_ANSWER => break,
-                _ => attempt.if_cut_off(Some(Finding::wrong(unexpected(&place, &answer)))),
+                _ => attempt.if_cut_off(Some(Finding::wrong(self.unexpected(&answer)))),
             }
         }
-        Err(Finding::wrong(unexpected(&place, &answer)))
+        Err(Finding::wrong(self.unexpected(&answer)))
     }
-}
 
-/// What came instead. What was expected stays unsaid: it may be secret.
-fn unexpected(place: &str, answer: &[u8]) -> String {
-    let beginning = String::from_utf8_lossy(&answer[..answer.len().min(120)]).into_owned();
-    format!("{place}: answered something else: {:?}", one_line(&beginning, 120))
+    /// What came instead. What was expected stays unsaid: it may be secret. So may what came, when it could
+    /// be an echo of a secret that was sent.
+    fn unexpected(&self, answer: &[u8]) -> String {
+        let place = &self.place;
+        if self.send.as_ref().is_some_and(|send| send.secret) {
+            return format!("{place}: answered something else, not shown since a secret was sent");
+        }
+        let beginning = String::from_utf8_lossy(&answer[..answer.len().min(MAX_QUOTE)]).into_owned();
+        format!("{place}: answered something else: {:?}", one_line(&beginning, MAX_QUOTE))
+    }
 }
 
 /// `12 ms`, `0.4 ms`
 pub(crate) fn millis(time: std::time::Duration) -> String {
     let millis = time.as_secs_f64() * 1000.0;
     if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use lifesign_config::{Span, Value};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_secret_is_not_shown_since_it_may_be_an_echo() {
+        let sending = |secret| {
+            let node = Node { value: Value::Text("AUTH hunter2".into()), span: Span::NONE, secret };
+            let send = Payload::decode(&node, &mut Cx::new(Path::new("")));
+            Tcp { place: HostPort::parse("a:1").unwrap(), send, expect: None }
+        };
+        let echo = b"-ERR unknown command AUTH hunter2";
+        assert!(sending(false).unexpected(echo).contains("hunter2"));
+        let hidden = sending(true);
+        assert_eq!(
+            hidden.unexpected(echo),
+            "a:1: answered something else, not shown since a secret was sent"
+        );
+        assert!(!format!("{hidden:?}").contains("hunter2"));
+    }
 }

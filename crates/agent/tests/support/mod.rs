@@ -7,7 +7,6 @@ use lifesign_agent::{Agent, Assignment, Assignments, Check, Command, Figures, Se
 use lifesign_component::{Board, Component, Supervisor};
 use lifesign_core::input::Input;
 use lifesign_core::model::ServiceId;
-use lifesign_probe::kinds;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -31,6 +30,7 @@ impl Running {
         let (commands, receiver) = mpsc::channel(16);
         let mut setup = Setup::new("here".into(), dir.path(), sender, receiver);
         setup.assignments = assignments;
+        setup.sample_every = Duration::from_millis(100);
         let agent = Agent::new(setup);
         let figures = agent.figures();
         let mut supervisor = Supervisor::new(Board::default());
@@ -79,18 +79,4 @@ pub(crate) fn service(name: &str, unit: Option<UnitKind>, checks: Vec<Check>) ->
 
 pub(crate) fn assignments(services: impl IntoIterator<Item = Assignment>) -> Assignments {
     Assignments { services: services.into_iter().collect() }
-}
-
-/// The check that a user's YAML makes.
-pub(crate) fn check(kind: &str, yaml: &str, interval: Duration) -> Check {
-    let kinds = kinds();
-    let kind = kinds.iter().find(|known| known.name == kind).unwrap();
-    let target = kind.read(yaml).unwrap_or_else(|report| panic!("{report}")).remove(0);
-    Check {
-        name: target.label.into(),
-        interval,
-        timeout: interval / 2,
-        jitter: interval / 10,
-        probe: target.probe,
-    }
 }
