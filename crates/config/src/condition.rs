@@ -86,6 +86,12 @@ impl Condition {
                     "the condition ends after the metric".to_owned(),
                     "a comparison and a number are missing",
                 ),
+                Some('=') if text[at..].starts_with("=>") => {
+                    ("`=>` is no comparison".to_owned(), "did you mean `>=`?")
+                }
+                Some('=') if text[at..].starts_with("=<") => {
+                    ("`=<` is no comparison".to_owned(), "did you mean `<=`?")
+                }
                 Some('=') => ("`=` is no comparison".to_owned(), "did you mean `==`?"),
                 Some(_) => ("expected a comparison here".to_owned(), "one of `>` `>=` `<` `<=` `==` `!=`"),
             };

@@ -92,7 +92,11 @@ impl<C, R> Config<C, R> {
             heartbeats: heartbeats?,
             trusted_proxies: trusted_proxies.complete()?,
         })
-        .inspect(|config| config.warn(node, cx))
+        .inspect(|config| {
+            if cx.errors() == 0 {
+                config.warn(node, cx);
+            }
+        })
     }
 
     /// The service with this id.

@@ -1,5 +1,6 @@
 //! Taking a map apart key by key, so that what nobody took is known to be a mistake.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct Cx {
     pub defaults: Timing,
     problems: Vec<Problem>,
     masks: Masks,
+    silenced: HashSet<(u16, u32)>,
 }
 
 /// The section `defaults`, already decoded when services are.
@@ -57,9 +59,21 @@ impl Cx {
         self.error(node.span, format!("expected {what}, found {}", node.found()))
     }
 
-    /// Never shows this stretch of the sources again.
+    /// Never shows this stretch of the sources again. A mere placeholder stays: it gives nothing away.
     pub fn mask(&mut self, span: Span) {
-        self.masks.add(span);
+        let raw = self.sources.raw(span).trim_matches(['"', '\'', ' ', '\n']);
+        let inner = raw.strip_prefix("${").and_then(|raw| raw.strip_suffix('}'));
+        if inner.is_none_or(|inner| inner.contains(['{', '}'])) {
+            self.masks.add(span);
+        }
+    }
+
+    /// Drops what is reported about the value at `span` from now on: its placeholder could not be filled, and
+    /// that has been said.
+    pub(crate) fn silence(&mut self, span: Span) {
+        if span.is_written() {
+            self.silenced.insert((span.file, span.start));
+        }
     }
 
     /// What is blanked out so far.
@@ -74,7 +88,8 @@ impl Cx {
 
     /// `path` as seen from the folder of the configuration file.
     pub fn resolve(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
+        // Without the `.` of `./data`, which would only be noise in messages.
+        self.folder.join(path).components().collect()
     }
 
     /// Everything reported, ready to be shown.
@@ -83,6 +98,9 @@ impl Cx {
     }
 
     fn report(&mut self, level: Level, span: Span, message: String) -> Reported<'_> {
+        if span.is_written() && self.silenced.contains(&(span.file, span.start)) {
+            return Reported(None);
+        }
         self.problems.push(Problem { level, span, message, hint: None });
         Reported(self.problems.last_mut())
     }
@@ -171,7 +189,10 @@ impl<'n> Fields<'n> {
 
     /// A key that will exist in a later version: an error when it is written.
     pub fn not_yet(&mut self, key: &'static str, cx: &mut Cx) {
-        if let Some(entry) = self.take(key) {
+        let entry = self.take(key);
+        // It is no key to be suggested.
+        self.known.pop();
+        if let Some(entry) = entry {
             cx.error(entry.key_span, format!("`{key}` is not available yet in this version of lifesign"));
         }
     }

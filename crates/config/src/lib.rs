@@ -14,6 +14,7 @@ pub mod config;
 mod cross;
 pub mod decode;
 pub mod fields;
+pub mod guide;
 pub mod kind;
 pub mod load;
 pub mod nearest;

@@ -9,7 +9,7 @@ use crate::kind::Kinds;
 use crate::node::Node;
 use crate::overlay::{is_overlay_name, merge, overlay_path};
 use crate::parse::{MAX_FILE, Syntax, parse};
-use crate::placeholder::{Outside, fill};
+use crate::placeholder::{Outside, fill, why};
 use crate::problem::{Masks, Report};
 use crate::show;
 use crate::source::{Sources, Span};
@@ -124,7 +124,7 @@ fn read_file(path: &Path, cx: &mut Cx) -> Option<Node> {
     let read =
         std::fs::File::open(path).and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        cx.error(Span::NONE, format!("{name} cannot be read: {error}"));
+        cx.error(Span::NONE, format!("{name} cannot be read: {}", why(&error)));
         return None;
     }
     parse(&name, path, &bytes, syntax, cx)

@@ -6,7 +6,13 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     let allowed = (folded.len() / 3).clamp(1, 3);
     known
         .into_iter()
-        .map(|candidate| (distance(&folded, &fold(candidate)), candidate))
+        .map(|candidate| {
+            let known = fold(candidate);
+            // `warning` for `warn`, `crit` for `critical`.
+            let short = known.len().min(folded.len());
+            let begins = short >= 3 && known[..short] == folded[..short];
+            (if begins { 1 } else { distance(&folded, &known) }, candidate)
+        })
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -50,6 +56,7 @@ mod tests {
         assert_eq!(nearest("tiemout", keys), Some("timeout"));
         assert_eq!(nearest("send-retries", keys), Some("send_retries"));
         assert_eq!(nearest("URL", keys), Some("url"));
+        assert_eq!(nearest("warning", ["error", "warn"]), Some("warn"));
         assert_eq!(nearest("colour", keys), None);
         assert_eq!(nearest("x", ["id"]), None);
     }

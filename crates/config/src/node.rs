@@ -85,6 +85,8 @@ impl Node {
             Value::Bool(value) => format!("`{value}`"),
             Value::Int(number) => format!("the number {number}"),
             Value::Float(number) => format!("the number {number}"),
+            Value::List(items) if items.is_empty() => "an empty list".to_owned(),
+            Value::List(items) if items.len() > 1 => format!("a list of {}", items.len()),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
         }

@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::options::DuplicateKeyPolicy;
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Location, Options, Spanned};
 
 use crate::fields::Cx;
@@ -71,7 +72,7 @@ pub fn parse(name: &str, path: &Path, bytes: &[u8], syntax: Syntax, cx: &mut Cx)
         mask_lines(&source, file, cx);
         cx.error(
             line_column(&source, file, error.line(), error.column().max(1)),
-            format!("no JSON: {message}"),
+            format!("this is not JSON: {message}"),
         );
         return None;
     }
@@ -81,9 +82,8 @@ pub fn parse(name: &str, path: &Path, bytes: &[u8], syntax: Syntax, cx: &mut Cx)
             let error = error.without_snippet();
             let at = error.location().filter(|location| location.line() > 0);
             let span = at.map_or_else(|| place(&source, file, usize::MAX), |at| character(&source, file, at));
-            let text = error.render();
             mask_lines(&source, file, cx);
-            cx.error(span, sentence(&text));
+            cx.error(span, words(error));
             None
         }
     }
@@ -100,6 +100,7 @@ fn options() -> Options {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         // Repeated keys come through to us, so that all of them are reported, each with the place of the first.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
@@ -107,7 +108,31 @@ fn options() -> Options {
     }
 }
 
-/// The parser's words without the place, which we show our own way.
+/// What the parser found, without the place, which we show our own way.
+fn words(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::AliasError { error, .. } => words(error),
+        serde_saphyr::Error::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
+            "a second document begins here; a configuration is one".to_owned()
+        }
+        serde_saphyr::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => nested(),
+        serde_saphyr::Error::Budget { .. } => {
+            format!("the file is too large: at most {MAX_NODES} values, and few aliases of few anchors")
+        }
+        serde_saphyr::Error::AliasReplayLimitExceeded { .. } => {
+            format!("aliases and `<<` add more than {MAX_ALIASED} values here")
+        }
+        error => match sentence(&error.render()) {
+            text if text.contains("recursion limit") => nested(),
+            text => text,
+        },
+    }
+}
+
+fn nested() -> String {
+    format!("lists and maps are nested more than {MAX_DEPTH} deep here")
+}
+
 fn sentence(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
@@ -176,7 +201,7 @@ fn mask_lines(source: &Source, file: u16, cx: &mut Cx) {
         while let Some(colon) = line[from..].find(':').map(|at| from + at) {
             let key = line[..colon].rsplit([',', '{', '[']).next().unwrap_or_default();
             let value = colon + 1;
-            if sounds_secret(key) && !line[value..].trim().is_empty() {
+            if sounds_secret(key) && !line[value..].trim_start().starts_with(['{', '[']) {
                 let skipped = line[value..].len() - line[value..].trim_start().len();
                 let at = start + value + skipped;
                 let len = line[value + skipped..].trim_end().len();
@@ -278,7 +303,9 @@ impl Builder<'_> {
             Raw::Null => Value::Null,
             Raw::Bool(value) => Value::Bool(value),
             Raw::Int(value) => Value::Int(value),
-            Raw::Float(value) => Value::Float(value),
+            Raw::Float(value) if value.is_finite() => Value::Float(value),
+            // `.inf` and `.nan` are no numbers anybody can compare with.
+            Raw::Float(_) => Value::Text(self.cx.sources.raw(span).to_owned()),
             Raw::Text(value) => Value::Text(value),
             Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => Value::Map(self.entries(entries)),

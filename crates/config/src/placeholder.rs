@@ -3,7 +3,7 @@
 //! What comes out of a placeholder is marked secret and never echoed. Only the finished tree is filled, so a
 //! value that an overlay replaces asks for nothing.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use crate::fields::Cx;
 use crate::node::{Node, Value};
@@ -34,7 +34,11 @@ fn fill_at(node: &mut Node, symbolic: bool, outside: &Outside<'_>, cx: &mut Cx) 
         Value::List(items) => items.iter_mut().for_each(|item| fill_at(item, symbolic, outside, cx)),
         Value::Text(text) if text.contains("${") => {
             let text = std::mem::take(text);
+            let before = cx.errors();
             let filled = Filling { node, text: &text, symbolic, outside, cx }.run();
+            if cx.errors() > before {
+                cx.silence(node.span);
+            }
             node.secret |= filled.secret;
             node.value = Value::Text(filled.text);
         }
@@ -105,17 +109,14 @@ impl Filling<'_, '_> {
                 }
                 value
             }
-            Some(("file", path)) => {
-                let path = self.cx.resolve(path);
-                match read_included(&path) {
-                    Ok(text) => Some(text),
-                    Err(why) => {
-                        let message = format!("{} cannot be read: {why}", path.display());
-                        self.error(from, to, message, "a path starts at the folder of this file");
-                        None
-                    }
+            Some(("file", path)) => match read_included(&self.cx.resolve(path)) {
+                Ok(text) => Some(text),
+                Err(why) => {
+                    let message = format!("`{}` cannot be read: {why}", shorten(path, 100));
+                    self.error(from, to, message, "a path starts at the folder of this file");
+                    None
                 }
-            }
+            },
             _ if inner == "self" => {
                 self.error(
                     from,
@@ -144,11 +145,21 @@ impl Filling<'_, '_> {
     }
 }
 
+/// Why a file cannot be read: the usual reasons in words that are the same on every system.
+pub(crate) fn why(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::PermissionDenied => "access is denied".to_owned(),
+        ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// The text of a file without its last line break.
 fn read_included(path: &std::path::Path) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let file = std::fs::File::open(path).map_err(|error| why(&error))?;
     let mut bytes = Vec::new();
-    file.take(MAX_INCLUDED + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(MAX_INCLUDED + 1).read_to_end(&mut bytes).map_err(|error| why(&error))?;
     if bytes.len() as u64 > MAX_INCLUDED {
         return Err(format!("it is larger than {MAX_INCLUDED} bytes"));
     }

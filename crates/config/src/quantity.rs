@@ -31,6 +31,11 @@ impl Bytes {
         text[..digits].parse::<u64>().ok()?.checked_mul(*factor).map(Self)
     }
 
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
     /// The number as a size in memory.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)

@@ -183,6 +183,7 @@ fn strip(schema: &mut Json) {
     match schema {
         Json::Object(map) => {
             map.remove("x-order");
+            map.remove("x-type");
             map.values_mut().for_each(strip);
         }
         Json::Array(items) => items.iter_mut().for_each(strip),

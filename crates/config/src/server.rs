@@ -57,9 +57,9 @@ record! {
         /// Followers of the live events; further ones get 503.
         followers: u32 [1..=10_000] = 256,
         /// Heartbeats in one array; more is answered with 422.
-        array_entries: u32 [1..=10_000] = 500,
+        array_entries: u32 [1..=10_000] = 1000,
         /// Metrics of one heartbeat; more is answered with 422.
-        metrics: u32 [1..=256] = 64,
+        metrics: u32 [1..=256] = 100,
         /// Bytes of a metric's name; more is answered with 422.
         metric_name: u32 [8..=1024] = 128,
         /// Bytes of a heartbeat's message; more is answered with 422.

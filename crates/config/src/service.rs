@@ -15,7 +15,6 @@ use crate::nearest::nearest;
 use crate::node::{Node, Value};
 use crate::problem::shorten;
 use crate::record::Record;
-use crate::source::Span;
 use crate::time::{Budget, DurationRange, Wait, write_duration};
 use crate::unit::Unit;
 use crate::{record, words};
@@ -226,8 +225,6 @@ pub struct Check<C> {
     pub need: u32,
     /// The targets; never empty.
     pub targets: Vec<Target<C>>,
-    /// Where it stands.
-    pub span: Span,
 }
 
 /// One service.
@@ -292,6 +289,7 @@ impl<C> Service<C> {
         let checks: Vec<Json> = kinds.iter().map(|kind| single(kind.name, check_schema(kind))).collect();
         schema["description"] = json!("One service.");
         schema["properties"]["checks"] = json!({
+            "x-type": "list of [checks](#checks)",
             "type": "array",
             "description": "Active checks, each a map with its kind as the only key.",
             "default": [],
@@ -411,6 +409,5 @@ fn check<C>(node: &Node, kinds: &[Kind<Vec<Target<C>>>], cx: &mut Cx) -> Option<
         need: keys.need,
         name: keys.name,
         targets,
-        span: entry.key_span,
     })
 }

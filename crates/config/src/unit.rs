@@ -136,11 +136,11 @@ impl Decode for Unit {
                 for kind in kinds {
                     fields.take(kind);
                 }
-                fields.missing(
-                    "systemd",
-                    "the name of a unit; `scm` or `process` may stand there instead",
-                    cx,
-                )
+                if node.value == Value::Map(Vec::new()) {
+                    cx.error(node.span, "this unit does not say what it is")
+                        .hint("`systemd`, `scm` or `process`");
+                }
+                None
             }
             [_, second, ..] => {
                 let span = node.entry(second).map_or(node.span, |entry| entry.key_span);
@@ -168,7 +168,7 @@ impl Decode for Unit {
                 "additionalProperties": false,
             })
         };
-        json!({ "anyOf": [
+        json!({ "x-type": "[unit](#units)", "anyOf": [
             { "type": "string", "minLength": 1, "maxLength": MAX_NAME },
             named("systemd", "A systemd unit."),
             named("scm", "A service of the Windows service control manager."),
@@ -183,12 +183,9 @@ impl Process {
         if let Some(program) = self.process.first_mut() {
             let text = program.expose();
             if text.contains(['/', '\\']) && !text.contains("${self}") {
-                // Without the `.` of `./orders`, which would only be noise in messages.
-                let path: PathBuf = cx.resolve(text).components().collect();
-                *program = program.with(path.to_string_lossy().into_owned());
+                *program = program.with(cx.resolve(text).to_string_lossy().into_owned());
             }
         }
-        self.cwd = self.cwd.components().collect();
         self
     }
 }

@@ -10,13 +10,13 @@ use lifesign_config::{
 };
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Probe {
+pub(crate) enum Probe {
     Tcp(HostPort),
     Http(Http),
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Way {
+pub(crate) enum Way {
     Webhook(Webhook),
     Email(Email),
 }
@@ -61,7 +61,7 @@ record! {
     }
 }
 
-pub fn kinds() -> Kinds<Probe, Way> {
+pub(crate) fn kinds() -> Kinds<Probe, Way> {
     Kinds {
         checks: vec![
             Kind {
@@ -102,7 +102,7 @@ pub fn kinds() -> Kinds<Probe, Way> {
 }
 
 /// Environment variables of the tests.
-pub fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     match name {
         "LIFESIGN_TOKEN" => Some("from-the-environment".to_owned()),
         "PORT" => Some("7".to_owned()),
@@ -111,10 +111,10 @@ pub fn variable(name: &str) -> Option<String> {
     }
 }
 
-pub fn load(name: &str, text: &str) -> Result<Loaded<Probe, Way>, Report> {
+pub(crate) fn load(name: &str, text: &str) -> Result<Loaded<Probe, Way>, Report> {
     load_bytes(name, text.as_bytes())
 }
 
-pub fn load_bytes(name: &str, bytes: &[u8]) -> Result<Loaded<Probe, Way>, Report> {
+pub(crate) fn load_bytes(name: &str, bytes: &[u8]) -> Result<Loaded<Probe, Way>, Report> {
     load_text(name, Path::new("/etc/lifesign"), bytes, &kinds(), &Outside { variable: &variable })
 }
