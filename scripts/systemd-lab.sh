@@ -43,11 +43,9 @@ cgroup() {
     echo "$root/lifesign-$name"
 }
 
-# systemd moves itself into init.scope, and answers once the target is reached.
-answers() {
-    [ -e "$dir/run/systemd/private" ] &&
-        [ "$(on_bus systemctl --user is-active default.target 2>/dev/null)" = active ]
-}
+answers() { [ -e "$dir/run/systemd/private" ] && on_bus systemctl --user show -p Version >/dev/null 2>&1; }
+
+is_ready() { answers && on_bus systemctl --user --quiet is-active default.target 2>/dev/null; }
 
 on_bus() { XDG_RUNTIME_DIR=$dir/run DBUS_SESSION_BUS_ADDRESS=$bus "$@"; }
 
@@ -101,7 +99,7 @@ start() {
     setsid sh -c 'echo 0 > "$1/cgroup.procs"; exec unshare --cgroup --mount --propagation private "$2" inside' \
         - "$group" "$self" </dev/null >"$dir/log" 2>&1 &
     tries=0
-    until answers; do
+    until is_ready; do
         tries=$((tries + 1))
         [ $tries -lt 200 ] || { cat "$dir/log" >&2; fail "systemd did not come up within 10 s; see $dir/log"; }
         sleep 0.05

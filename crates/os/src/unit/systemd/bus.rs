@@ -154,10 +154,22 @@ impl Session {
 
     /// When the unit at `path` last changed its state: one small answer tells whether anything was missed.
     pub(crate) async fn state_change(&self, path: &str) -> zbus::Result<u64> {
-        let body = (UNIT, "StateChangeTimestampMonotonic");
-        let reply = self.connection.call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &body).await?;
-        let value: OwnedVariant = reply.body().deserialize()?;
-        u64::try_from(value)
+        u64::try_from(self.one(path, "StateChangeTimestampMonotonic").await?)
+    }
+
+    /// Whether the unit at `path` is `active`, which it is no longer once somebody has ordered a stop.
+    pub(crate) async fn is_active(&self, path: &str) -> zbus::Result<bool> {
+        let state = String::try_from(self.one(path, "ActiveState").await?)?;
+        Ok(matches!(state.as_str(), "active" | "reloading" | "refreshing"))
+    }
+
+    async fn one(&self, path: &str, property: &str) -> zbus::Result<OwnedVariant> {
+        let body = (UNIT, property);
+        self.connection
+            .call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &body)
+            .await?
+            .body()
+            .deserialize()
     }
 
     /// Queues a job (`StartUnit`, `StopUnit`, `RestartUnit`) and gives its object.

@@ -75,7 +75,12 @@ pub(crate) fn exit(unit: &Properties) -> Exit {
         "success" if unit.main_has_ended() && unit.exec_code == CLD_EXITED => Exit::Clean,
         _ if !unit.main_has_ended() => match unit.result.as_str() {
             "" | "success" => Exit::Unseen,
-            other => Exit::StartFailed(format!("{other}: a command around the main process failed")),
+            // systemd keeps the first failure as the result when it then refuses to start once more.
+            other if unit.exec_code != 0 => Exit::StartFailed(format!(
+                "{other}: not started again, because it was started too often too fast (start limit) or because \
+                 a command before its main process failed"
+            )),
+            other => Exit::StartFailed(format!("{other}: a command before its main process failed")),
         },
         _ if unit.exec_code != CLD_EXITED => Exit::Signal(unit.exec_status),
         _ if unit.exec_status == 203 => {

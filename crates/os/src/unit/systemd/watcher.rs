@@ -19,9 +19,11 @@ use crate::unit::{RECONCILE_EVERY, Sink};
 ///
 /// The pidfd alone cannot tell a crash from a stop that somebody ordered a moment ago, and taking the second
 /// for the first would open an incident. systemd's word follows within 2 ms as a rule, within 10 ms nearly always.
-const WORD_FOLLOWS: Duration = Duration::from_millis(20);
+const WORD_FOLLOWS: Duration = Duration::from_millis(40);
 /// How long it may take to answer then, before the end is reported without a cause.
 const ANSWER_FOLLOWS: Duration = Duration::from_millis(60);
+/// How long the signals may take that its answer promises, before everything is read anew.
+const SIGNALS_FOLLOW: Duration = Duration::from_millis(500);
 
 /// The main process of the watched unit.
 struct Main {
@@ -34,14 +36,29 @@ struct Main {
     gone: bool,
 }
 
+/// What is being waited for from systemd about the end of a main process, and until when.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    /// Its word, unasked.
+    Word(Instant),
+    /// The signals that say what its answer has hinted at.
+    Signals(Instant),
+}
+
+impl Patience {
+    fn begin() -> Option<Self> {
+        Some(Self::Word(Instant::now() + WORD_FOLLOWS))
+    }
+}
+
 /// The watcher's state; [`run`](Self::run) is its task.
 pub(crate) struct Watcher {
     name: String,
     sink: Sink,
     tracker: Tracker,
     main: Option<Main>,
-    /// When patience with systemd about the end of the main process runs out.
-    patience: Option<Instant>,
+    /// The main process is gone, and systemd has not yet said so.
+    patience: Option<Patience>,
 }
 
 impl Watcher {
@@ -119,8 +136,12 @@ impl Watcher {
                     Err(RecvError::Lagged(_)) => reading = self.read(session, &path).await?,
                     Err(RecvError::Closed) => return Err(zbus::Error::Failure("the connection has ended".to_owned())),
                 },
-                () = gone(&mut self.main) => self.patience = Some(Instant::now() + WORD_FOLLOWS),
-                () = until(self.patience) => self.run_out_of_patience(session, &path, &mut reading).await?,
+                () = gone(&mut self.main) => self.patience = Patience::begin(),
+                () = until(self.patience) => match self.patience.take() {
+                    Some(Patience::Word(_)) => self.ask(session, &path).await?,
+                    Some(Patience::Signals(_)) => reading = self.read(session, &path).await?,
+                    None => {}
+                },
                 changed = reloads.changed() => if changed.is_ok() {
                     reading = self.read(session, &path).await?;
                 },
@@ -138,23 +159,23 @@ impl Watcher {
         Ok(reading)
     }
 
-    /// The main process has ended and systemd has said nothing: asks it, and if it knows no more, says so.
+    /// The main process has ended and systemd has said nothing: asks.
     ///
-    /// Its answer is younger than the end. If the unit is not even being stopped by now, nobody ordered this.
-    async fn run_out_of_patience(
-        &mut self,
-        session: &Session,
-        path: &str,
-        reading: &mut Reading,
-    ) -> zbus::Result<()> {
-        self.patience = None;
-        if let Ok(answer) = timeout(ANSWER_FOLLOWS, session.read(path)).await {
-            *reading = answer?;
-            self.take(&reading.properties);
-        }
-        if self.main.as_ref().is_some_and(|main| main.gone) {
-            let reports = self.tracker.lost();
-            self.tell(reports);
+    /// Its answer is younger than the end. If the unit is still active by then, nobody had ordered a stop.
+    async fn ask(&mut self, session: &Session, path: &str) -> zbus::Result<()> {
+        match timeout(ANSWER_FOLLOWS, session.is_active(path)).await {
+            Ok(is_active) => {
+                if is_active? {
+                    let reports = self.tracker.lost();
+                    self.tell(reports);
+                } else {
+                    self.patience = Some(Patience::Signals(Instant::now() + SIGNALS_FOLLOW));
+                }
+            }
+            Err(_) => {
+                let reports = self.tracker.lost();
+                self.tell(reports);
+            }
         }
         Ok(())
     }
@@ -164,9 +185,7 @@ impl Watcher {
         self.follow(unit);
         if self.main.as_ref().is_some_and(|main| main.gone) {
             // systemd has not noticed yet that its main process is gone; its picture is of the past.
-            if self.patience.is_none() {
-                self.patience = Some(Instant::now() + WORD_FOLLOWS);
-            }
+            self.patience = self.patience.or_else(Patience::begin);
             return;
         }
         self.patience = None;
@@ -221,9 +240,9 @@ async fn gone(main: &mut Option<Main>) {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+async fn until(patience: Option<Patience>) {
+    match patience {
+        Some(Patience::Word(deadline) | Patience::Signals(deadline)) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -1,0 +1,187 @@
+//! A systemd of the test's own, and what its watcher has heard.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
+use lifesign_os::unit::{Scope, ServiceManager, Sink, Watch};
+use tokio::sync::mpsc;
+
+/// How long a test waits for anything before it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One lab; stopped with all its processes when dropped.
+pub(crate) struct Lab {
+    name: String,
+    base: tempfile::TempDir,
+}
+
+impl Lab {
+    pub(crate) fn start() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("os-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let lab = Self { name, base: tempfile::tempdir().unwrap() };
+        let started = lab.script(&["start", "user"]);
+        assert!(
+            started.status.success(),
+            "these tests need root and a systemd to start (apt-get install -y systemd dbus util-linux): {}",
+            String::from_utf8_lossy(&started.stderr)
+        );
+        lab
+    }
+
+    /// Its service manager.
+    pub(crate) fn manager(&self) -> ServiceManager {
+        ServiceManager::of(Scope::Address(format!("unix:path={}", self.dir().join("run/bus").display())))
+    }
+
+    /// Writes the unit `name` and makes systemd read it.
+    pub(crate) fn unit(&self, name: &str, service: &str) {
+        self.write(name, service);
+        self.systemctl(&["daemon-reload"]);
+    }
+
+    pub(crate) fn write(&self, name: &str, service: &str) {
+        let text = format!("[Unit]\nDefaultDependencies=no\n[Service]\n{service}\n");
+        std::fs::write(self.dir().join("units").join(name), text).unwrap();
+    }
+
+    pub(crate) fn systemctl(&self, args: &[&str]) -> String {
+        let out = self.try_systemctl(args);
+        assert!(out.status.success(), "systemctl {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    pub(crate) fn try_systemctl(&self, args: &[&str]) -> Output {
+        let mut all = vec!["exec", "systemctl", "--user"];
+        all.extend(args);
+        self.script(&all)
+    }
+
+    /// A fifo on which a unit waits (`read line <$XDG_RUNTIME_DIR/gate`).
+    pub(crate) fn gate(&self) -> Gate {
+        let path = self.dir().join("run/gate");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        Gate(path)
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.base.path().join(format!("lifesign-systemd-{}", self.name))
+    }
+
+    fn script(&self, args: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/systemd-lab.sh");
+        Command::new(script)
+            .args(args)
+            .env("LIFESIGN_LAB_NAME", &self.name)
+            .env("LIFESIGN_LAB_BASE", self.base.path())
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let stopped = self.script(&["stop"]);
+        if !stopped.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&stopped.stderr));
+        }
+    }
+}
+
+/// Holds units back until it is opened.
+pub(crate) struct Gate(PathBuf);
+
+impl Gate {
+    /// Waits until somebody stands before it, and lets them through.
+    pub(crate) fn open(self) {
+        std::fs::write(self.0, "go\n").unwrap();
+    }
+}
+
+/// A watch with everything it has heard.
+pub(crate) struct Ear {
+    pub(crate) watch: Option<Watch>,
+    reports: mpsc::UnboundedReceiver<(Instant, UnitReport)>,
+    pub(crate) heard: Arc<Mutex<Vec<UnitReport>>>,
+    first_end: Option<Instant>,
+}
+
+impl Ear {
+    pub(crate) fn on(manager: &ServiceManager, name: &str) -> Self {
+        let (sender, reports) = mpsc::unbounded_channel();
+        let heard = Arc::<Mutex<Vec<UnitReport>>>::default();
+        let log = Arc::clone(&heard);
+        let sink: Sink = Arc::new(move |report: UnitReport| {
+            log.lock().unwrap().push(report.clone());
+            // The test may have ended.
+            let _ = sender.send((Instant::now(), report));
+        });
+        Self { watch: Some(manager.watch(name, sink)), reports, heard, first_end: None }
+    }
+
+    /// Waits for the next report that `wanted` takes, leaving out those before it.
+    pub(crate) async fn until<T>(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&UnitReport) -> Option<T>,
+    ) -> (Instant, T) {
+        let search = async {
+            loop {
+                let (at, report) = self.reports.recv().await.expect("the watch has ended");
+                if matches!(report.state, UnitState::Stopped { .. }) {
+                    self.first_end.get_or_insert(at);
+                }
+                if let Some(found) = wanted(&report) {
+                    return (at, found);
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(found) => found,
+            Err(_) => panic!("waited in vain for {what}; heard {:#?}", self.heard.lock().unwrap()),
+        }
+    }
+
+    /// When the first end was heard among the reports taken so far, with a cause or without.
+    pub(crate) fn first_end(&self) -> Option<Instant> {
+        self.first_end
+    }
+
+    pub(crate) async fn running(&mut self) -> Process {
+        self.until("a running process", |report| match report.state {
+            UnitState::Running(process) => process,
+            _ => None,
+        })
+        .await
+        .1
+    }
+
+    /// The next end with a cause: when it was heard, whether on order, and how.
+    pub(crate) async fn stopped(&mut self) -> (Instant, bool, Exit) {
+        let (at, (ordered, exit)) = self
+            .until("an end", |report| match &report.state {
+                UnitState::Stopped { exit: Exit::Unseen, .. } => None,
+                UnitState::Stopped { ordered, exit } => Some((*ordered, exit.clone())),
+                _ => None,
+            })
+            .await;
+        (at, ordered, exit)
+    }
+}
+
+/// Sends a signal with kill(1).
+pub(crate) fn kill(signal: &str, pids: &[u32]) {
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let sent = Command::new("kill").arg(format!("-{signal}")).args(&pids).status().unwrap();
+    assert!(sent.success(), "kill -{signal} {pids:?}");
+}
+
+/// The middle one and the last of some measured times.
+pub(crate) fn figures(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort();
+    (times[times.len() / 2], times[times.len() - 1])
+}
