@@ -34,7 +34,8 @@ pub(crate) fn opening() -> Notification {
             ]),
             annotations: vec![
                 ("description".into(), "The process ended by signal 9; a restart follows in 1 s.".to_owned()),
-                ("summary".into(), "orders on web-01 is down: killed".to_owned()),
+                ("state".into(), "down".to_owned()),
+                ("summary".into(), "orders on web-01 is down (killed)".to_owned()),
             ],
             starts_at: at("2026-11-22T09:00:00Z"),
             ends_at: None,
@@ -51,6 +52,9 @@ pub(crate) fn closing() -> Notification {
     closing.at = at("2026-11-22T09:03:12.300Z");
     closing.reason = NotifyReason::AllResolved;
     closing.alerts[0].state = AlertState::Resolved;
+    closing.alerts[0]
+        .annotations
+        .insert(1, ("resolution".into(), "restarted and proven by its checks".to_owned()));
     closing.alerts[0].ends_at = Some(at("2026-11-22T09:03:12Z"));
     closing
 }

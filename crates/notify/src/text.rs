@@ -107,11 +107,15 @@ fn block(alert: &Alert, context: &Context<'_>) -> Block {
     line("notify-incident", alert.incident.map(|incident| incident.to_string()));
     let url = link(alert, context.external_url);
     Block {
-        sentences: ["summary", "description"]
-            .into_iter()
-            .filter_map(|name| alert.annotations.iter().find(|(known, _)| &**known == name))
-            .map(|(_, text)| bounded(text, MAX_VALUE))
-            .collect(),
+        // Once it is known how it ended, the summary ("is down") would only contradict it.
+        sentences: [
+            if annotation(alert, "resolution").is_some() { "resolution" } else { "summary" },
+            "description",
+        ]
+        .into_iter()
+        .filter_map(|name| annotation(alert, name))
+        .map(|text| bounded(text, MAX_VALUE))
+        .collect(),
         lines,
         link: lang.text("notify-link", &[("url", url.as_str().into())]),
         url,
@@ -122,11 +126,13 @@ fn is_service_down(alert: &Alert) -> bool {
     label(alert, "alertname") == Some("ServiceDown")
 }
 
-/// The state that opened the incident: as the engine labels it; else the one that goes with the reason.
+/// The state that opened the incident, as the engine says it beside the alert.
 fn state(alert: &Alert) -> State {
-    let told = label(alert, "state").and_then(State::parse);
-    let reason = label(alert, "reason").and_then(Reason::parse);
-    told.unwrap_or(if reason == Some(Reason::ComponentDown) { State::Degraded } else { State::Down })
+    annotation(alert, "state").and_then(State::parse).unwrap_or(State::Down)
+}
+
+fn annotation<'a>(alert: &'a Alert, name: &str) -> Option<&'a str> {
+    alert.annotations.iter().find(|(known, _)| &**known == name).map(|(_, text)| text.as_str())
 }
 
 fn severity(alert: &Alert) -> Option<Severity> {
@@ -223,6 +229,14 @@ mod tests {
         assert_eq!(text(&rule, &context(Lang::En)).subject, "[warning] HighCpu: orders on web-01");
         rule.alerts[0].state = AlertState::Resolved;
         assert_eq!(text(&rule, &context(Lang::En)).subject, "[resolved] HighCpu: orders on web-01");
+    }
+
+    #[test]
+    fn a_degraded_service_is_not_called_down() {
+        let mut degraded = samples::opening();
+        degraded.alerts[0].annotations[1].1 = "degraded".to_owned();
+        let text = text(&degraded, &context(Lang::En));
+        assert_eq!(text.subject, "[critical] orders on web-01 is degraded: killed");
     }
 
     #[test]

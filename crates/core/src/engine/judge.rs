@@ -549,7 +549,11 @@ fn service_down(record: &Incident, detail: &str) -> Alert {
         fingerprint: fingerprint(&labels),
         state: AlertState::Firing,
         labels,
-        annotations: vec![("description".into(), detail.to_owned()), ("summary".into(), summary)],
+        annotations: vec![
+            ("description".into(), detail.to_owned()),
+            ("state".into(), record.state.as_str().to_owned()),
+            ("summary".into(), summary),
+        ],
         starts_at: record.detected_at,
         ends_at: None,
         incident: Some(record.id),
