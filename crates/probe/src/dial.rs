@@ -122,4 +122,10 @@ mod tests {
         let error = connect_any(&[bad]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_a_refusal() {
+        let found = unresolved("nowhere", &io::Error::other("name not known"));
+        assert_eq!(found, Finding::refused("nowhere: name not known"));
+    }
 }

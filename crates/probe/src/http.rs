@@ -6,6 +6,7 @@
 //!
 //! Each probe makes its own connection and speaks HTTP/1.1, so that every phase is seen each time.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -145,8 +146,7 @@ fn decode(fields: &mut Fields<'_>, cx: &mut Cx) -> Option<Vec<Target<Probe>>> {
     } = check;
     let mut secrets = headers.secrets();
     secrets.extend(json.secrets);
-    // A query is where people put tokens.
-    let label = url.to_string().split('?').next().unwrap_or_default().to_owned();
+    let label = without_query(&url);
     let probe = Probe::new(Http {
         url: url.value,
         method: method.into(),
@@ -161,7 +161,6 @@ fn decode(fields: &mut Fields<'_>, cx: &mut Cx) -> Option<Vec<Target<Probe>>> {
     Some(vec![Target { label, probe }])
 }
 
-#[derive(Debug)]
 struct Http {
     url: Url,
     method: Method,
@@ -172,6 +171,18 @@ struct Http {
     body_limit: usize,
     trust: Arc<ClientConfig>,
     secrets: Masked,
+}
+
+/// Body, headers and wanted values may be secret, so only the place is shown.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, without_query(&self.url))
+    }
+}
+
+/// A query is where people put tokens.
+fn without_query(url: &Url) -> String {
+    url.to_string().split('?').next().unwrap_or_default().to_owned()
 }
 
 /// One request of a probe; the next one after a redirect.
@@ -291,4 +302,24 @@ fn is_json(head: &Parts) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind.ends_with("/json") || kind.ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_header_is_that_of_the_url_unless_written() {
+        let host = |url: &str, headers: &[(&'static str, &'static str)]| {
+            let headers =
+                headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+            let url = Url::parse(url).unwrap();
+            let turn = Turn { url, method: Method::GET, headers: headers.collect(), body: Octets::new() };
+            turn.request().unwrap().headers()[HOST].to_str().unwrap().to_owned()
+        };
+        assert_eq!(host("http://[::1]:8080/x", &[]), "[::1]:8080");
+        assert_eq!(host("http://a:80/", &[]), "a");
+        assert_eq!(host("https://a:80/", &[]), "a:80");
+        assert_eq!(host("http://127.0.0.1/", &[("host", "orders.example.com")]), "orders.example.com");
+    }
 }

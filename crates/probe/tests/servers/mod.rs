@@ -28,12 +28,12 @@ pub(crate) struct Tls {
     pub(crate) authority: String,
 }
 
-async fn serve<F, R>(at: &str, mut each: F) -> SocketAddr
+async fn serve<F, R>(mut each: F) -> SocketAddr
 where
     F: FnMut(TcpStream) -> R + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind(at).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -50,7 +50,7 @@ pub(crate) fn nobody() -> SocketAddr {
 
 /// Accepts and says nothing.
 pub(crate) async fn silent() -> SocketAddr {
-    serve("127.0.0.1:0", async |stream: TcpStream| {
+    serve(async |stream: TcpStream| {
         let _held = stream;
         std::future::pending().await
     })
@@ -59,7 +59,7 @@ pub(crate) async fn silent() -> SocketAddr {
 
 /// Reads a little and closes without a word.
 pub(crate) async fn closing() -> SocketAddr {
-    serve("127.0.0.1:0", async |mut stream: TcpStream| {
+    serve(async |mut stream: TcpStream| {
         let _ = stream.shutdown().await;
         // Reading to the end keeps the close from becoming a reset.
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
@@ -69,7 +69,7 @@ pub(crate) async fn closing() -> SocketAddr {
 
 /// Reads a little and resets the connection.
 pub(crate) async fn resetting() -> SocketAddr {
-    serve("127.0.0.1:0", async |mut stream: TcpStream| {
+    serve(async |mut stream: TcpStream| {
         let _ = stream.read(&mut [0; 16]).await;
         // Closing with unread data resets (RFC 9293 §3.6).
     })
@@ -78,7 +78,7 @@ pub(crate) async fn resetting() -> SocketAddr {
 
 /// Says `head`, then `x` for ever.
 pub(crate) async fn flooding(head: &'static [u8]) -> SocketAddr {
-    serve("127.0.0.1:0", move |mut stream: TcpStream| async move {
+    serve(move |mut stream: TcpStream| async move {
         let mut said = stream.write_all(head).await;
         while said.is_ok() {
             said = stream.write_all(&[b'x'; 8192]).await;
@@ -89,7 +89,7 @@ pub(crate) async fn flooding(head: &'static [u8]) -> SocketAddr {
 
 /// Waits for `question` and says `answers`, one by one.
 pub(crate) async fn talking(question: &'static [u8], answers: &'static [&'static [u8]]) -> SocketAddr {
-    serve("127.0.0.1:0", move |mut stream: TcpStream| async move {
+    serve(move |mut stream: TcpStream| async move {
         let mut heard = vec![0; question.len()];
         stream.read_exact(&mut heard).await.unwrap();
         assert_eq!(heard, question);
@@ -105,7 +105,7 @@ pub(crate) async fn talking(question: &'static [u8], answers: &'static [&'static
 
 /// Says `answer` and holds the connection open.
 pub(crate) async fn hanging_after(answer: &'static str) -> SocketAddr {
-    serve("127.0.0.1:0", move |mut stream: TcpStream| async move {
+    serve(move |mut stream: TcpStream| async move {
         read_request(&mut stream).await;
         stream.write_all(answer.as_bytes()).await.unwrap();
         std::future::pending().await
@@ -115,14 +115,10 @@ pub(crate) async fn hanging_after(answer: &'static str) -> SocketAddr {
 
 /// Reads a request and gives this answer, byte for byte.
 pub(crate) async fn answering(answer: &str) -> Answering {
-    answering_at("127.0.0.1:0", answer).await
-}
-
-pub(crate) async fn answering_at(at: &str, answer: &str) -> Answering {
     let answer: Arc<str> = answer.into();
     let requests = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&requests);
-    let address = serve(at, move |stream| {
+    let address = serve(move |stream| {
         let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
         async move { answer_on(stream, &answer, &log).await }
     })
@@ -151,7 +147,7 @@ pub(crate) async fn tls(answer: &'static str) -> Tls {
         .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let log = Arc::new(Mutex::new(Vec::new()));
-    let address = serve("127.0.0.1:0", move |stream| {
+    let address = serve(move |stream| {
         let (acceptor, log) = (acceptor.clone(), Arc::clone(&log));
         async move {
             // A client that does not trust us breaks off here.
