@@ -35,8 +35,46 @@ impl Sampler {
         Self(imp::Sampler::new(disk_path.into()))
     }
 
-    /// One sample: names and finite values. Blocks for less than a millisecond, unless the file system hangs.
+    /// One sample: names and finite values. Blocks: a few microseconds for each process of the host.
     pub fn sample(&mut self) -> Vec<(&'static str, f64)> {
         self.0.sample().into_iter().filter(|(_, value)| value.is_finite()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_of_this_host_has_sane_figures() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sampler = Sampler::new(dir.path());
+        let first = sampler.sample();
+        assert!(!first.iter().any(|(name, _)| *name == "host_cpu"), "processor time is a difference");
+        for name in ["host_memory", "host_memory_available_bytes", "host_disk", "host_disk_free_bytes", "host_uptime_seconds", "host_processes"] {
+            let value = first.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+            assert!(value.is_some_and(|value| value > 0.0), "{name}: {value:?}");
+        }
+        for (name, value) in &first {
+            assert!(value.is_finite() && *value >= 0.0, "{name} = {value}");
+        }
+        for name in ["host_memory", "host_disk"] {
+            assert!(first.iter().any(|(known, value)| *known == name && *value <= 100.0), "{name}");
+        }
+        // Until the kernel has counted a tick there is no difference to tell.
+        let begun = std::time::Instant::now();
+        let busy = loop {
+            let sample = sampler.sample();
+            if let Some((_, busy)) = sample.into_iter().find(|(name, _)| *name == "host_cpu") {
+                break busy;
+            }
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+        };
+        assert!((0.0..=100.0).contains(&busy), "{busy}");
+    }
+
+    #[test]
+    fn this_host_has_a_name() {
+        assert!(!name().is_empty());
     }
 }
