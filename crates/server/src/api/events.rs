@@ -12,13 +12,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use lifesign_component::Stop;
 use lifesign_core::time::Wall;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use utoipa::ToSchema;
 
 use super::problem::Failure;
 use super::shape::{Alert, Incident, StateChange, notify_reason, time, verb};
 use crate::AppState;
+use crate::auth::AccessTable;
 use crate::events::{Done, Event, Events, Following, Live, Told};
 
 /// A comment is sent after this long without an event, so that proxies keep the connection.
@@ -103,6 +104,7 @@ pub(super) async fn follow(
     let reader = Reader {
         events: state.events,
         stop: state.stop,
+        access: state.access.changes(),
         missed: missed.into_iter(),
         next: if gap { Next::Reset("events since then are no longer kept") } else { Next::Greet },
         live,
@@ -135,6 +137,8 @@ enum Next {
 struct Reader {
     events: Events,
     stop: Stop,
+    /// A new configuration ends the stream: whoever may still follow comes back by itself.
+    access: watch::Receiver<Arc<AccessTable>>,
     missed: std::vec::IntoIter<Arc<Event>>,
     live: tokio::sync::broadcast::Receiver<Arc<Event>>,
     next: Next,
@@ -155,6 +159,7 @@ impl Reader {
         }
         tokio::select! {
             () = self.stop.given() => None,
+            _ = self.access.changed() => None,
             event = self.live.recv() => match event {
                 Ok(event) => Some(sent(&self.events, &event)),
                 Err(RecvError::Lagged(_)) => {

@@ -204,7 +204,12 @@ fn admit(state: &AppState, request: &Request, privilege: Privilege, route: &str)
         }
     };
     let Some(caller) = caller else {
-        tracing::warn!(%client, route, by_cookie, "Token not recognised");
+        if by_cookie {
+            // Sessions end by themselves; a browser that comes with an old one is nothing to wake anybody for.
+            tracing::debug!(%client, route, "Session not recognised");
+        } else {
+            tracing::warn!(%client, route, "Token not recognised");
+        }
         return Err(Denied::Unrecognised { sent: true });
     };
     if by_cookie && !request.method().is_safe() && !is_own_page(headers, state.external_url.as_deref()) {

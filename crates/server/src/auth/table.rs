@@ -1,10 +1,11 @@
 //! Roles, tokens and what they may do.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::watch;
 
 /// What a role may be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,18 +171,29 @@ impl AccessTable {
 }
 
 /// The table that holds now; a reload exchanges it whole.
-#[derive(Debug, Clone, Default)]
-pub struct Access(Arc<RwLock<Arc<AccessTable>>>);
+#[derive(Debug, Clone)]
+pub struct Access(Arc<watch::Sender<Arc<AccessTable>>>);
+
+impl Default for Access {
+    fn default() -> Self {
+        Self::new(AccessTable::default())
+    }
+}
 
 impl Access {
     /// Begins with `table`.
     pub fn new(table: AccessTable) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(table))))
+        Self(Arc::new(watch::Sender::new(Arc::new(table))))
     }
 
     /// Puts `table` in the place of the present one; what it no longer knows is refused at once.
     pub fn exchange(&self, table: AccessTable) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        self.0.send_replace(Arc::new(table));
+    }
+
+    /// Tells when the table has been exchanged, so that what was let in by the old one ends.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<AccessTable>> {
+        self.0.subscribe()
     }
 
     /// Who has this token.
@@ -191,7 +203,7 @@ impl Access {
 
     /// Who has the token with this digest.
     pub fn by_digest(&self, digest: Digest) -> Option<Caller> {
-        let table = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let table = Arc::clone(&self.0.borrow());
         table.find(digest).cloned()
     }
 }

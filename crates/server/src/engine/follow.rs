@@ -1,17 +1,17 @@
 //! What follows a turn: wait for the disk, then answer, tell, act and show.
 //!
-//! Turns are followed strictly in order. When the disk does not take a batch in [`COMMIT_WITHIN`], its
-//! effects are carried out all the same: an alert about a full disk must not wait for the disk.
+//! Turns are followed strictly in order. When the disk does not take a batch in [`COMMIT_WITHIN`] of being
+//! asked, its effects are carried out all the same: an alert about a full disk must not wait for the disk.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lifesign_core::effect::{Action, Effect};
 use lifesign_core::input::{ActionReport, Input};
 use lifesign_core::time::Wall;
 use lifesign_store::Written;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::run::Waiting;
 use super::{EngineHandle, Work};
@@ -39,7 +39,8 @@ pub(crate) struct Turn {
     /// What is shown beside the effects.
     pub(crate) live: Vec<Live>,
     pub(crate) answers: Vec<Waiting>,
-    pub(crate) commit: Option<Written>,
+    /// What was handed to the store, and when.
+    pub(crate) commit: Option<(Instant, Written)>,
 }
 
 impl Turn {
@@ -55,9 +56,8 @@ impl Turn {
 /// Follows turns until the loop gives no more.
 pub(crate) async fn follow(mut turns: mpsc::Receiver<Turn>, follow: Follow, figures: Figures) {
     while let Some(mut turn) = turns.recv().await {
-        if let Some(commit) = turn.commit.take() {
-            let begun = Instant::now();
-            match timeout(COMMIT_WITHIN, commit).await {
+        if let Some((begun, commit)) = turn.commit.take() {
+            match timeout_at(begun + COMMIT_WITHIN, commit).await {
                 Ok(Ok(())) => figures.commit.observe(begun.elapsed().as_secs_f64()),
                 Ok(Err(deferred)) => {
                     figures.deferred.inc();

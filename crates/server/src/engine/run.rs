@@ -16,6 +16,7 @@ use lifesign_core::spec::{ServiceSpec, Spec};
 use lifesign_core::time::{Mono, Now};
 use lifesign_store::Store;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::follow::{Turn, follow};
 use super::{Clock, Follow, Request, Watch};
@@ -29,6 +30,9 @@ const TURNS_WAITING: usize = 1024;
 /// Longest sleep. The runtime's clock stands still while the machine is suspended and ours does not, so
 /// the engine's deadlines are looked at this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Shortest sleep, the grain of the runtime's clock.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// What the loop is made of.
 pub(crate) struct Loop {
@@ -129,7 +133,7 @@ impl Running {
         if deadline == Mono::NEVER {
             return LONGEST_SLEEP;
         }
-        deadline.since(self.clock.now().mono).min(LONGEST_SLEEP)
+        deadline.since(self.clock.now().mono).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
 
     /// Steps the engine when its deadline has come.
@@ -246,7 +250,7 @@ impl Running {
         let kept: Vec<Effect> = turn.effects.iter().filter(|effect| is_kept(effect)).cloned().collect();
         if !kept.is_empty() {
             self.figures.writes.inc();
-            turn.commit = Some(self.store.write(kept));
+            turn.commit = Some((Instant::now(), self.store.write(kept)));
         }
         self.follow.send(turn).await.map_err(|_| "the task that carries out effects has ended".into())
     }

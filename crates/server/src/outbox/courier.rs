@@ -29,16 +29,8 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    /// Works until told to stop.
+    /// Works until told to stop; an attempt under way is finished first.
     pub(super) async fn run(mut self, mut stop: Stop) {
-        let mut stopping = stop.clone();
-        tokio::select! {
-            () = stop.given() => {}
-            () = self.work(&mut stopping) => {}
-        }
-    }
-
-    async fn work(&mut self, stop: &mut Stop) {
         let name = Arc::clone(&self.recipient.borrow().name);
         // Another way to the receiver is tried at once, whatever the old one's back-off.
         let mut at_once = false;
@@ -63,6 +55,7 @@ impl Courier {
                 None => Duration::MAX,
             };
             tokio::select! {
+                () = stop.given() => return,
                 () = self.bell.notified() => {}
                 () = sleep(wait) => {}
                 changed = self.recipient.changed() => match changed {

@@ -15,15 +15,17 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use lifesign_component::{Error, Ready, Stop, StopSwitch};
+use lifesign_component::{Error, Ready, Stop};
 use lifesign_core::effect::Notification;
 use lifesign_core::time::Wall;
 use lifesign_lang::Lang;
 use lifesign_notify::{Context, Delivery, Receiver};
 use lifesign_store::Store;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::engine::{Clock, EngineHandle};
 use crate::figures::Figures;
@@ -118,16 +120,16 @@ impl Outbox {
 struct Working {
     /// Gives the courier another way to reach its receiver.
     recipient: watch::Sender<Recipient>,
-    stop: StopSwitch,
+    task: AbortHandle,
 }
 
 impl Runner {
-    /// Runs until told to stop. Attempts under way are cut off then: the store still has what they were
-    /// about.
+    /// Runs until told to stop. Attempts under way may finish then, so that nothing is told twice only
+    /// because lifesign was stopped; what takes too long is cut off, and the next start tells it again.
     pub(crate) async fn run(mut self, mut ready: Ready, mut stop: Stop) -> Result<(), Error> {
         let mut couriers = JoinSet::new();
         let mut working: HashMap<Arc<str>, Working> = HashMap::new();
-        self.exchange(&mut working, &mut couriers);
+        self.exchange(&mut working, &mut couriers, &stop);
         self.refuse_strays().await;
         ready.tell();
         loop {
@@ -137,27 +139,35 @@ impl Runner {
                     if changed.is_err() {
                         break;
                     }
-                    self.exchange(&mut working, &mut couriers);
+                    self.exchange(&mut working, &mut couriers, &stop);
                     self.refuse_strays().await;
                 }
                 () = self.stray.notified() => self.refuse_strays().await,
-                Some(ended) = couriers.join_next() => if let Err(error) = ended {
-                    // A courier ends only when told to. Its panic is a death of this component.
-                    return Err(format!("the task of a receiver ended: {error}").into());
+                Some(ended) = couriers.join_next() => if ended.is_err_and(|error| error.is_panic()) {
+                    return Err("the task of a receiver panicked".into());
                 },
             }
         }
-        couriers.shutdown().await;
+        let finished = timeout(FINISH_WITHIN, async { while couriers.join_next().await.is_some() {} });
+        if finished.await.is_err() {
+            tracing::warn!("Notifications under way were cut off; the next start sends them again");
+            couriers.shutdown().await;
+        }
         Ok(())
     }
 
-    fn exchange(&mut self, working: &mut HashMap<Arc<str>, Working>, couriers: &mut JoinSet<()>) {
+    fn exchange(
+        &mut self,
+        working: &mut HashMap<Arc<str>, Working>,
+        couriers: &mut JoinSet<()>,
+        stop: &Stop,
+    ) {
         let recipients = self.recipients.borrow_and_update().clone();
         let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         working.retain(|name, courier| {
             let stays = recipients.iter().any(|recipient| recipient.name == *name);
             if !stays {
-                courier.stop.give();
+                courier.task.abort();
                 bells.remove(name);
             }
             stays
@@ -168,13 +178,12 @@ impl Runner {
                 continue;
             }
             let (name, bell) = (Arc::clone(&recipient.name), Arc::new(Notify::new()));
-            let (stop, stopped) = Stop::pair();
             let (sender, recipient) = watch::channel(recipient);
             let courier =
                 Courier { recipient, bell: Arc::clone(&bell), surroundings: self.surroundings.clone() };
-            couriers.spawn(courier.run(stopped));
+            let task = couriers.spawn(courier.run(stop.clone()));
             bells.insert(Arc::clone(&name), bell);
-            working.insert(name, Working { recipient: sender, stop });
+            working.insert(name, Working { recipient: sender, task });
         }
     }
 
@@ -188,6 +197,9 @@ impl Runner {
         }
     }
 }
+
+/// How long attempts under way may take when lifesign stops; less than the component's own limit.
+const FINISH_WITHIN: Duration = Duration::from_secs(4);
 
 /// A time at which everything is due.
 const WHENEVER: Wall = Wall::from_millis(i64::MAX);

@@ -1,46 +1,70 @@
-//! What pages show of the past: the store's part of the data.
+//! What pages show beyond the present: the open incidents from the engine, everything older from the store.
 
 use lifesign_core::effect::{Incident, TimelineEntry, Transition};
-use lifesign_core::model::IncidentId;
+use lifesign_core::model::{IncidentId, ServiceId};
 use lifesign_core::time::Wall;
+use lifesign_store::{Cursor, IncidentQuery, MAX_PAGE, ReadError, SentNotification};
 
-use super::pages::notifications::Sent;
 use crate::AppState;
 use crate::engine::Unreached;
 
 /// Most lines of a list on one page.
-pub(super) const PAGE: usize = 50;
+const PAGE: usize = 50;
+/// Most incidents shown with their service.
+const OF_ONE_SERVICE: usize = 10;
 
-/// Changes of all services since `since`, oldest first.
-pub(super) async fn changes(_state: &AppState, _since: Wall) -> Result<Vec<Transition>, Unreached> {
-    Ok(Vec::new())
+/// Why a page cannot be shown now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unavailable {
+    #[error(transparent)]
+    Engine(#[from] Unreached),
+    #[error(transparent)]
+    Store(#[from] ReadError),
 }
 
-/// Changes of one service since `since`, oldest first.
-pub(super) async fn changes_of(
-    _state: &AppState,
-    _service: &str,
-    _since: Wall,
-) -> Result<Vec<Transition>, Unreached> {
-    Ok(Vec::new())
+/// A piece of a list, and where the next one begins.
+pub(super) type Piece<T> = (Vec<T>, Option<String>);
+
+/// Changes of one service since `since`, oldest first; of very many only the newest.
+pub(super) async fn changes(
+    state: &AppState,
+    service: &ServiceId,
+    since: Wall,
+) -> Result<Vec<Transition>, Unavailable> {
+    let mut changes = state.store.transitions(service.clone(), since, MAX_PAGE).await?;
+    changes.reverse();
+    Ok(changes)
 }
 
-/// Incidents before `before`, newest first.
+/// Incidents, newest first: the open ones, then the closed ones from `before` on.
 pub(super) async fn incidents(
     state: &AppState,
-    _open_only: bool,
-    before: Option<u64>,
-) -> Result<Vec<Incident>, Unreached> {
-    let mut incidents = state.engine.read(|engine, _| engine.open_incidents()).await?;
-    incidents.retain(|incident| before.is_none_or(|before| incident.id.0 < before));
-    incidents.truncate(PAGE);
-    Ok(incidents)
+    open_only: bool,
+    before: Option<&str>,
+) -> Result<Piece<Incident>, Unavailable> {
+    let before = before.and_then(|before| before.parse::<Cursor>().ok());
+    let mut incidents = match before {
+        None => state.engine.read(|engine, _| engine.open_incidents()).await?,
+        Some(_) => Vec::new(),
+    };
+    if open_only {
+        return Ok((incidents, None));
+    }
+    let closed = IncidentQuery { open: Some(false), service: None };
+    let page = state.store.incidents(closed, before, PAGE).await?;
+    incidents.extend(page.items);
+    Ok((incidents, page.next.map(|next| next.to_string())))
 }
 
 /// The newest incidents of one service.
-pub(super) async fn incidents_of(state: &AppState, service: &str) -> Result<Vec<Incident>, Unreached> {
-    let mut incidents = incidents(state, false, None).await?;
-    incidents.retain(|incident| incident.service_id.as_str() == service);
+pub(super) async fn incidents_of(
+    state: &AppState,
+    service: &ServiceId,
+) -> Result<Vec<Incident>, Unavailable> {
+    let mut incidents = state.engine.read(|engine, _| engine.open_incidents()).await?;
+    incidents.retain(|incident| incident.service_id == *service);
+    let closed = IncidentQuery { open: Some(false), service: Some(service.clone()) };
+    incidents.extend(state.store.incidents(closed, None, OF_ONE_SERVICE).await?.items);
     Ok(incidents)
 }
 
@@ -48,15 +72,30 @@ pub(super) async fn incidents_of(state: &AppState, service: &str) -> Result<Vec<
 pub(super) async fn incident(
     state: &AppState,
     id: IncidentId,
-) -> Result<Option<(Incident, Vec<TimelineEntry>)>, Unreached> {
-    state.engine.read(move |engine, _| engine.open_incident(id)).await
+) -> Result<Option<(Incident, Vec<TimelineEntry>)>, Unavailable> {
+    match state.engine.read(move |engine, _| engine.open_incident(id)).await? {
+        Some(open) => Ok(Some(open)),
+        None => Ok(state.store.incident(id).await?),
+    }
 }
 
-/// Notifications before `before`, newest first; only those of one incident where one is given.
+/// Notifications, newest first, from `before` on.
 pub(super) async fn notifications(
-    _state: &AppState,
-    _incident: Option<IncidentId>,
-    _before: Option<&str>,
-) -> Result<Vec<Sent>, Unreached> {
-    Ok(Vec::new())
+    state: &AppState,
+    before: Option<&str>,
+) -> Result<Piece<SentNotification>, Unavailable> {
+    let before = before.and_then(|before| before.parse::<Cursor>().ok());
+    let page = state.store.notifications(before, PAGE).await?;
+    Ok((page.items, page.next.map(|next| next.to_string())))
+}
+
+/// The notifications that told of one incident, among the newest [`MAX_PAGE`] of all; the timeline of an
+/// older one tells of them too.
+pub(super) async fn notifications_of(
+    state: &AppState,
+    incident: IncidentId,
+) -> Result<Vec<SentNotification>, Unavailable> {
+    let mut page = state.store.notifications(None, MAX_PAGE).await?;
+    page.items.retain(|sent| sent.notification.incident == Some(incident));
+    Ok(page.items)
 }

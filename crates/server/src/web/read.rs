@@ -1,10 +1,7 @@
 //! The pages' handlers: gather the data, hand it to the page.
 
-use std::collections::HashMap;
-
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use lifesign_core::effect::Transition;
 use lifesign_core::model::{self, IncidentId};
 use serde::Deserialize;
 
@@ -13,9 +10,9 @@ use super::pages::notifications::Notifications;
 use super::pages::overview::{Filter, Overview};
 use super::pages::service::{Service, Span};
 use super::pages::{about, hosts, incident, incidents, login, notifications, overview, rules, service};
-use super::past;
+use super::past::{self, Unavailable};
 use super::strip::History;
-use super::visit::{Visit, html, missing, unreached};
+use super::visit::{Visit, html, missing, unavailable};
 use crate::AppState;
 
 /// The queries of all pages; what a page does not know it does not read.
@@ -49,22 +46,21 @@ pub(super) async fn overview(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Response> {
     let look = visit.look;
-    let fail = |error| unreached(error, &look);
     let present = state.engine.read(|engine, now| (engine.counts(), engine.services(now), engine.hosts(now)));
-    let (counts, services, hosts) = present.await.map_err(fail)?;
-    let span = Span::Hour.length();
-    let mut changes: HashMap<String, Vec<Transition>> = HashMap::new();
-    for change in past::changes(&state, look.now.back(span)).await.map_err(fail)? {
-        changes.entry(change.service.to_string()).or_default().push(change);
+    let (counts, present, hosts) = present.await.map_err(|error| unavailable(error, &look))?;
+    let mut services = Vec::with_capacity(present.len());
+    for service in present {
+        let span = Span::Hour.length();
+        let begin = look.now.back(span);
+        // Whoever is in this state for longer than the picture reaches back has not changed in it.
+        let changes = if service.since < begin {
+            Vec::new()
+        } else {
+            past::changes(&state, &service.id, begin).await.map_err(|error| unavailable(error, &look))?
+        };
+        let history = History::new(&changes, service.state, service.since, span, look.now);
+        services.push((service, history));
     }
-    let services = services
-        .into_iter()
-        .map(|service| {
-            let changes = changes.get(service.id.as_str()).map_or(&[][..], Vec::as_slice);
-            let history = History::new(changes, service.state, service.since, span, look.now);
-            (service, history)
-        })
-        .collect();
     let filter = Filter {
         state: model::State::parse(&asked.state),
         words: asked.q.chars().take(MAX_FILTER).collect(),
@@ -79,19 +75,21 @@ pub(super) async fn service(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Response> {
     let look = visit.look;
-    let fail = |error| unreached(error, &look);
     let wanted = id.clone();
     let present =
         state.engine.read(move |engine, now| (engine.service(&wanted, now), engine.explain(&wanted, now)));
-    let (Some(service), explanation) = present.await.map_err(fail)? else {
+    let (Some(service), explanation) = present.await.map_err(|error| unavailable(error, &look))? else {
         return Err(missing("ui-no-such-service", &id, &look));
     };
     let span = Span::parse(&asked.span);
-    let mut changes = past::changes_of(&state, &id, look.now.back(span.length())).await.map_err(fail)?;
-    let history = History::new(&changes, service.state, service.since, span.length(), look.now);
-    changes.reverse();
-    let incidents = past::incidents_of(&state, &id).await.map_err(fail)?;
-    let data = Service { service, explanation, span, history, changes, incidents };
+    let data = async {
+        let mut changes = past::changes(&state, &service.id, look.now.back(span.length())).await?;
+        let history = History::new(&changes, service.state, service.since, span.length(), look.now);
+        changes.reverse();
+        let incidents = past::incidents_of(&state, &service.id).await?;
+        Ok::<_, Unavailable>(Service { service, explanation, span, history, changes, incidents })
+    };
+    let data = data.await.map_err(|error| unavailable(error, &look))?;
     Ok(html(service::draw(&data, &look)))
 }
 
@@ -100,13 +98,10 @@ pub(super) async fn incidents(
     visit: Visit,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Response> {
-    let look = visit.look;
     let open_only = asked.open == "true";
-    let before = asked.before.and_then(|before| before.parse().ok());
-    let incidents =
-        past::incidents(&state, open_only, before).await.map_err(|error| unreached(error, &look))?;
-    let next = incidents.last().filter(|_| incidents.len() == past::PAGE).map(|last| last.id.to_string());
-    Ok(html(incidents::draw(&incidents::Incidents { incidents, open_only, next }, &look)))
+    let found = past::incidents(&state, open_only, asked.before.as_deref()).await;
+    let (incidents, next) = found.map_err(|error| unavailable(error, &visit.look))?;
+    Ok(html(incidents::draw(&incidents::Incidents { incidents, open_only, next }, &visit.look)))
 }
 
 pub(super) async fn incident(
@@ -115,28 +110,26 @@ pub(super) async fn incident(
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
     let look = visit.look;
-    let fail = |error| unreached(error, &look);
-    let number = id.parse().ok().map(IncidentId);
-    let found = match number {
-        Some(number) => past::incident(&state, number).await.map_err(fail)?,
-        None => None,
+    let Ok(number) = id.parse().map(IncidentId) else {
+        return Err(missing("ui-no-such-incident", &id, &look));
     };
+    let found = past::incident(&state, number).await.map_err(|error| unavailable(error, &look))?;
     let Some((incident, timeline)) = found else {
         return Err(missing("ui-no-such-incident", &id, &look));
     };
-    let sent = past::notifications(&state, number, None).await.map_err(fail)?;
+    let sent = past::notifications_of(&state, number).await.map_err(|error| unavailable(error, &look))?;
     Ok(html(incident::draw(&incident::Record { incident, timeline, sent }, &look)))
 }
 
 pub(super) async fn hosts(State(state): State<AppState>, visit: Visit) -> Result<Response, Response> {
     let found = state.engine.read(lifesign_core::engine::Engine::hosts).await;
-    let found = found.map_err(|error| unreached(error, &visit.look))?;
+    let found = found.map_err(|error| unavailable(error, &visit.look))?;
     Ok(html(hosts::draw(&found, &visit.look)))
 }
 
 pub(super) async fn rules(State(state): State<AppState>, visit: Visit) -> Result<Response, Response> {
     let found = state.engine.read(|engine, _| engine.rules()).await;
-    let found = found.map_err(|error| unreached(error, &visit.look))?;
+    let found = found.map_err(|error| unavailable(error, &visit.look))?;
     Ok(html(rules::draw(&found, &visit.look)))
 }
 
@@ -145,9 +138,8 @@ pub(super) async fn notifications(
     visit: Visit,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Response> {
-    let found = past::notifications(&state, None, asked.before.as_deref()).await;
-    let sent = found.map_err(|error| unreached(error, &visit.look))?;
-    let next = sent.last().filter(|_| sent.len() == past::PAGE).map(|last| last.notification.id.to_string());
+    let found = past::notifications(&state, asked.before.as_deref()).await;
+    let (sent, next) = found.map_err(|error| unavailable(error, &visit.look))?;
     Ok(html(notifications::draw(&Notifications { sent, next }, &visit.look)))
 }
 

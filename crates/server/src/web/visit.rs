@@ -10,9 +10,9 @@ use maud::Markup;
 
 use super::look::{Flash, Look, Place, Reader, Taste};
 use super::pages::fault;
+use super::past::Unavailable;
 use crate::AppState;
 use crate::auth::{Caller, Privilege};
-use crate::engine::Unreached;
 
 /// One request for a page.
 pub(super) struct Visit {
@@ -42,7 +42,7 @@ impl FromRequestParts<AppState> for Visit {
         if look.reader.is_some() {
             look.open_incidents = match state.engine.read(|engine, _| engine.open_incidents().len()).await {
                 Ok(count) => count,
-                Err(error) => return Err(unreached(error, &look)),
+                Err(error) => return Err(unavailable(error, &look)),
             };
         }
         Ok(Self { look, by })
@@ -92,8 +92,9 @@ pub(super) fn missing(key: &str, detail: &str, look: &Look) -> Response {
     (StatusCode::NOT_FOUND, Html(fault::draw(key, detail, look).into_string())).into_response()
 }
 
-/// The page for when the engine cannot be asked.
-pub(super) fn unreached(error: Unreached, look: &Look) -> Response {
+/// The page for when engine or store cannot be asked.
+pub(super) fn unavailable(error: impl Into<Unavailable>, look: &Look) -> Response {
+    let error = error.into();
     let page = fault::draw("ui-not-now", &error.to_string(), look);
     (StatusCode::SERVICE_UNAVAILABLE, Html(page.into_string())).into_response()
 }

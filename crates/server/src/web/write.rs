@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::look::{KEYS_COOKIE, LANG_COOKIE, THEME_COOKIE, Theme, own_path};
 use super::parts;
-use super::visit::{Visit, missing, unreached};
+use super::visit::{Visit, missing, unavailable};
 use crate::AppState;
 
 /// `POST /services/{id}/restart`, `/pause`, `/resume`.
@@ -50,7 +50,7 @@ async fn give(state: &AppState, visit: &Visit, order: Order, page: &str, done: &
         Ok(Answer::Done | Answer::Beat(_) | Answer::Action(_)) => ("done", done),
         Ok(Answer::NoSuchService) => ("refused", "no-service"),
         Ok(Answer::Refused(refusal)) => ("refused", word(&refusal)),
-        Err(error) => return unreached(error, &visit.look),
+        Err(error) => return unavailable(error, &visit.look),
     };
     Redirect::to(&parts::address(page, &[query])).into_response()
 }

@@ -176,3 +176,22 @@ async fn every_answer_has_the_headers_that_protect_browsers() {
     let document: Value = house.get("/api/v1/openapi.json").await.json();
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
 }
+
+#[tokio::test]
+async fn pages_send_strangers_to_the_login_and_forms_need_write() {
+    let house = House::new().await;
+    let stranger = house.request(Request::builder().uri("/incidents?x=1"), "").await;
+    assert_eq!(
+        (stranger.status.as_u16(), stranger.header("location")),
+        (303, "/login?next=/incidents%3Fx%3D1")
+    );
+    let guest = cookie_of(&log_in(&house, GUEST, "/").await);
+    assert_eq!(with_cookie(&house, Method::GET, "/", &guest, &[]).await.status, 200);
+    let own = [("sec-fetch-site", "same-origin")];
+    with_cookie(&house, Method::POST, "/services/orders/pause", &guest, &own).await.problem(403);
+    let admin = cookie_of(&log_in(&house, ADMIN, "/").await);
+    with_cookie(&house, Method::POST, "/services/orders/pause", &admin, &[]).await.problem(403);
+    let paused = with_cookie(&house, Method::POST, "/services/orders/pause", &admin, &own).await;
+    assert!(paused.status.is_redirection() || paused.status.is_success(), "{paused:?}");
+    assert_eq!(house.get("/api/v1/services/orders").await.json()["paused"], true);
+}

@@ -34,6 +34,8 @@ async fn while_the_database_is_locked_detection_and_alerts_go_on_and_readyz_says
     assert!(store["error"].as_str().unwrap().contains("lifesign.db"), "{store}");
     assert_eq!(ready.json()["details"]["engine"]["status"], "UP");
     assert_eq!(house.get("/livez").await.status, 200);
+    let beat = house.post("/api/v1/heartbeats", r#"{"service_id":"orders"}"#).await;
+    assert_eq!(beat.status, 200, "a heartbeat does not wait for the disk");
     wait_for("people to be told all the same", async || (!hook.got().is_empty()).then_some(())).await;
     let open = house.get("/api/v1/incidents").await.json();
     assert_eq!(open["items"][0]["service_id"], "orders", "the engine knows it, the disk does not");

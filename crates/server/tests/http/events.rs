@@ -200,3 +200,12 @@ async fn the_stream_ends_when_the_server_stops() {
     assert_eq!(stream.next().await, None);
     assert!(begun.elapsed() < Duration::from_secs(3), "nothing had to be cut off: {:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let house = House::new().await;
+    let mut stream = Stream::open(&house, None).await;
+    house.state.access.exchange(lifesign_server::auth::AccessTable::default());
+    assert_eq!(stream.next().await, None);
+    house.get("/api/v1/events").await.problem(401);
+}

@@ -146,3 +146,31 @@ async fn nonsense_on_the_port_is_answered_or_closed_and_harms_nobody() {
     }
     assert_eq!(house.get("/readyz").await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn when_the_engine_cannot_keep_up_heartbeats_are_429_and_nothing_else_breaks() {
+    let house = House::new().await;
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let engine = house.state.engine.clone();
+    let stuck = tokio::spawn(async move { engine.read(move |_, _| released.recv()).await });
+    let engine = house.state.engine.clone();
+    let filler = tokio::spawn(async move {
+        for _ in 0..10_000 {
+            engine.tell(lifesign_core::input::Input::Tick).await.unwrap();
+        }
+    });
+    let beat = r#"{"service_id":"orders"}"#;
+    let refused = crate::house::wait_for("the queue to be full", async || {
+        let sent = house.post("/api/v1/heartbeats", beat);
+        // One that is still taken waits for the engine.
+        let reply = tokio::time::timeout(Duration::from_millis(100), sent).await.ok()?;
+        (reply.status == 429).then_some(reply)
+    })
+    .await;
+    refused.problem(429);
+    assert_eq!(refused.header("retry-after"), "1");
+    release.send(()).unwrap();
+    stuck.await.unwrap().unwrap().unwrap();
+    filler.await.unwrap();
+    assert_eq!(house.post("/api/v1/heartbeats", beat).await.status, 200);
+}

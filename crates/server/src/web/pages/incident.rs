@@ -2,9 +2,10 @@
 
 use lifesign_core::effect::{Incident, TimelineEntry};
 use lifesign_core::model::State;
+use lifesign_store::SentNotification;
 use maud::{Markup, html};
 
-use super::notifications::{self, Sent};
+use super::notifications;
 use crate::web::frame;
 use crate::web::look::Look;
 use crate::web::parts;
@@ -15,7 +16,7 @@ pub(crate) struct Record {
     /// Oldest first.
     pub(crate) timeline: Vec<TimelineEntry>,
     /// The notifications that told of it, newest first.
-    pub(crate) sent: Vec<Sent>,
+    pub(crate) sent: Vec<SentNotification>,
 }
 
 /// Draws the page.

@@ -2,30 +2,18 @@
 
 use lifesign_core::effect::{Notification, NotifyReason};
 use lifesign_core::model::State;
-use lifesign_core::time::Wall;
 use lifesign_lang::Lang;
+use lifesign_store::{SendState, SentNotification};
 use maud::{Markup, html};
 
 use crate::web::frame;
 use crate::web::look::Look;
 use crate::web::parts;
 
-/// A notification and how its delivery stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Sent {
-    pub(crate) notification: Notification,
-    pub(crate) attempts: u32,
-    pub(crate) delivered_at: Option<Wall>,
-    /// The receiver will never take it.
-    pub(crate) refused: bool,
-    /// The other side's last words.
-    pub(crate) answer: Option<String>,
-}
-
 /// What the page shows.
 pub(crate) struct Notifications {
     /// Newest first.
-    pub(crate) sent: Vec<Sent>,
+    pub(crate) sent: Vec<SentNotification>,
     /// Where older ones begin.
     pub(crate) next: Option<String>,
 }
@@ -47,7 +35,7 @@ pub(crate) fn draw(data: &Notifications, look: &Look) -> Markup {
 }
 
 /// One notification as a line of a list.
-pub(crate) fn row(sent: &Sent, look: &Look) -> Markup {
+pub(crate) fn row(sent: &SentNotification, look: &Look) -> Markup {
     let lang = look.lang();
     let (state, key) = standing(sent);
     let told = &sent.notification;
@@ -65,7 +53,7 @@ pub(crate) fn row(sent: &Sent, look: &Look) -> Markup {
                         @if sent.attempts > 1 {
                             (lang.text("ui-attempts", &[("count", sent.attempts.into())])) " · "
                         }
-                        @if let Some(answer) = &sent.answer { span.mono lang=[look.english()] { (answer) } }
+                        @if let Some(answer) = &sent.last_answer { span.mono lang=[look.english()] { (answer) } }
                     }
                 }
                 div.when {
@@ -98,15 +86,12 @@ fn about(told: &Notification) -> String {
     names.join(", ")
 }
 
-fn standing(sent: &Sent) -> (State, &'static str) {
-    if sent.delivered_at.is_some() {
-        (State::Up, "ui-delivered")
-    } else if sent.refused {
-        (State::Down, "ui-refused")
-    } else if sent.attempts > 0 {
-        (State::Degraded, "ui-retrying")
-    } else {
-        (State::Pending, "ui-waiting")
+fn standing(sent: &SentNotification) -> (State, &'static str) {
+    match sent.state {
+        SendState::Delivered => (State::Up, "ui-delivered"),
+        SendState::Refused => (State::Down, "ui-refused"),
+        SendState::Pending if sent.attempts > 0 => (State::Degraded, "ui-retrying"),
+        SendState::Pending => (State::Pending, "ui-waiting"),
     }
 }
 

@@ -15,11 +15,12 @@ use lifesign_core::view::{
     About as Part, CheckView, Counts, Explanation, Fact, HostView, RuleView, ServiceView,
 };
 use lifesign_lang::Lang;
+use lifesign_store::{SendState, SentNotification};
 
 use super::about::About;
 use super::incident::Record;
 use super::incidents::Incidents;
-use super::notifications::{Notifications, Sent};
+use super::notifications::Notifications;
 use super::overview::{Filter, Overview};
 use super::service::{Service, Span};
 use crate::web::look::{Look, Place, Reader, Taste, Theme};
@@ -306,7 +307,7 @@ fn alert(name: &str, service: &str, state: AlertState) -> Alert {
 }
 
 pub(super) fn notifications() -> Notifications {
-    let sent = |id: &str, receiver: &str, reason, attempts, delivered: bool, answer: &str| Sent {
+    let sent = |id: &str, receiver: &str, reason, attempts, delivered: bool, answer: &str| SentNotification {
         notification: Notification {
             id: id.into(),
             at: ago(190),
@@ -317,9 +318,11 @@ pub(super) fn notifications() -> Notifications {
             incident: Some(IncidentId(12)),
         },
         attempts,
-        delivered_at: delivered.then(|| ago(189)),
-        refused: false,
-        answer: Some(answer.to_owned()),
+        state: if delivered { SendState::Delivered } else { SendState::Pending },
+        repeats: 0,
+        next_at: ago(-5),
+        last_answer: Some(answer.into()),
+        finished_at: delivered.then(|| ago(189)),
     };
     Notifications {
         sent: vec![
