@@ -1,5 +1,10 @@
 //! Units watched and ordered about on a real systemd, started for each test by `scripts/systemd-lab.sh`.
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why on its terminal"
+)]
 
 mod lab;
 

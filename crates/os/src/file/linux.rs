@@ -23,3 +23,31 @@ pub(super) fn replace(draft: &Path, path: &Path) -> io::Result<()> {
 pub(super) fn holder(file: &mut File) -> Option<u32> {
     super::read_pid(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LockError, lock, write_private};
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_private_file_is_for_its_owner_alone_even_where_an_open_one_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "open").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, b"secret").unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_directory_that_may_not_be_written_says_so() {
+        // Not even root may make files in /sys.
+        let refused = lock(Path::new("/sys")).unwrap_err();
+        assert!(matches!(refused, LockError::ReadOnly { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("may not be written"), "{refused}");
+    }
+}

@@ -52,7 +52,12 @@ impl Child {
         // SAFETY: between fork and exec only async-signal-safe calls are allowed; `before_exec` makes no other:
         // no allocation, no lock, and its error is a plain number.
         unsafe { command.pre_exec(move || before_exec(state_fd)) };
-        let mut own = command.spawn()?;
+        let spawned = command.spawn();
+        if spawned.is_err() {
+            // The child got as far as writing it, and died because its program could not be executed.
+            let _ = std::fs::remove_file(spec.state_file());
+        }
+        let mut own = spawned?;
         match PidFd::open(own.id()) {
             Ok(pidfd) => Ok(Self { group: number(own.id()), pidfd, own: Some(own) }),
             Err(error) => {
@@ -216,9 +221,16 @@ fn signal_group(group: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
     }
 }
 
+/// Whether a member of `group` still runs. The dead that nobody has waited for hold no port and no file.
 fn group_lives(group: libc::pid_t) -> bool {
     // SAFETY: kill(2) with signal 0 only asks.
-    group > 1 && unsafe { libc::kill(-group, 0) } == 0
+    if group <= 1 || unsafe { libc::kill(-group, 0) } != 0 {
+        return false;
+    }
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut members = pids.filter_map(|pid| Stat::read(pid).ok()).filter(|stat| number(stat.group) == group);
+    members.any(|stat| !stat.is_dead())
 }
 
 fn number(pid: u32) -> libc::pid_t {

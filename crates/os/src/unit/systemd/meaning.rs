@@ -231,3 +231,190 @@ impl Tracker {
         matches!(&self.last, Some(UnitReport { state: UnitState::Stopping, .. }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A simple service that became active at 100 with process 10.
+    fn running() -> Properties {
+        Properties {
+            load_state: "loaded".to_owned(),
+            active_state: "active".to_owned(),
+            sub_state: "running".to_owned(),
+            inactive_exit: 100,
+            active_enter: 100,
+            main_pid: 10,
+            result: "success".to_owned(),
+            exec_pid: 10,
+            exec_start: 100,
+            runtime_max: u64::MAX,
+            ..Properties::default()
+        }
+    }
+
+    /// The same, ended with `result` and this code and status; it left `active` at `left`, the process ended at 200.
+    fn ended_as(result: &str, code: i32, status: i32, left: u64) -> Properties {
+        let active_state = if result == "success" { "inactive" } else { "failed" };
+        Properties {
+            active_state: active_state.to_owned(),
+            sub_state: if result == "success" { "dead" } else { "failed" }.to_owned(),
+            active_exit: left,
+            main_pid: 0,
+            result: result.to_owned(),
+            exec_exit: 200,
+            exec_code: code,
+            exec_status: status,
+            ..running()
+        }
+    }
+
+    fn end(unit: &Properties) -> (bool, Exit) {
+        match state(unit, None) {
+            UnitState::Stopped { ordered, exit } => (ordered, exit),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const PROCESS: Process = Process { pid: 10, started: 1 };
+    const BY_ITSELF: u64 = 201;
+    const BY_ORDER: u64 = 199;
+
+    #[test]
+    fn each_way_to_end_has_its_meaning() {
+        let cases = [
+            (ended_as("success", 1, 0, BY_ITSELF), (false, Exit::Clean)),
+            (ended_as("success", 1, 0, BY_ORDER), (true, Exit::Clean)),
+            (ended_as("success", 2, 15, BY_ORDER), (true, Exit::Signal(15))),
+            (ended_as("success", 2, 15, BY_ITSELF), (false, Exit::Signal(15))),
+            (ended_as("exit-code", 1, 3, BY_ITSELF), (false, Exit::Code(3))),
+            (ended_as("exit-code", 1, 143, BY_ORDER), (true, Exit::Code(143))),
+            (ended_as("signal", 2, 9, BY_ITSELF), (false, Exit::Signal(9))),
+            (ended_as("core-dump", 3, 11, BY_ITSELF), (false, Exit::Signal(11))),
+            (ended_as("watchdog", 2, 6, BY_ORDER), (false, Exit::Watchdog)),
+            (ended_as("oom-kill", 2, 9, BY_ORDER), (false, Exit::Signal(9))),
+            // A stop that took too long.
+            (ended_as("timeout", 2, 9, BY_ORDER), (true, Exit::Signal(9))),
+            // What systemd counts as success is no crash.
+            (ended_as("success", 1, 75, BY_ITSELF), (false, Exit::Clean)),
+        ];
+        for (unit, expected) in cases {
+            assert_eq!(end(&unit), expected, "{unit:?}");
+        }
+        let too_long = Properties { runtime_max: 50, ..ended_as("timeout", 2, 15, BY_ORDER) };
+        assert_eq!(end(&too_long), (false, Exit::Signal(15)), "the run time was over");
+    }
+
+    #[test]
+    fn a_unit_that_never_ran_has_failed_to_start() {
+        let no_program = ended_as("exit-code", 1, 203, BY_ITSELF);
+        assert!(matches!(end(&no_program), (false, Exit::StartFailed(why)) if why.contains("203")));
+        // The last known main process is of an earlier activation, which somebody had stopped.
+        let before = Properties { inactive_exit: 300, ..ended_as("success", 2, 15, BY_ORDER) };
+        let before =
+            Properties { active_state: "failed".to_owned(), result: "exit-code".to_owned(), ..before };
+        assert!(matches!(end(&before), (false, Exit::StartFailed(_))));
+        let slow = Properties { active_enter: 0, active_exit: 0, ..ended_as("timeout", 2, 15, 0) };
+        assert!(matches!(end(&slow), (false, Exit::StartFailed(why)) if why.contains("timeout")));
+        let stopped_meanwhile =
+            Properties { active_enter: 0, active_exit: 0, ..ended_as("success", 2, 15, 0) };
+        assert_eq!(end(&stopped_meanwhile), (true, Exit::Signal(15)));
+    }
+
+    #[test]
+    fn load_states_come_before_states() {
+        let with = |load: &str| Properties {
+            load_state: load.to_owned(),
+            active_state: "inactive".to_owned(),
+            ..Properties::default()
+        };
+        assert_eq!(state(&with("not-found"), None), UnitState::NotFound);
+        assert_eq!(state(&with("masked"), None), UnitState::Stopped { ordered: true, exit: Exit::Clean });
+        assert!(matches!(end(&with("bad-setting")), (false, Exit::StartFailed(_))));
+        assert_eq!(end(&with("loaded")), (false, Exit::Unseen), "never started: nobody can say why");
+        let deleted_while_running = Properties { load_state: "not-found".to_owned(), ..running() };
+        assert_eq!(state(&deleted_while_running, Some(PROCESS)), UnitState::Running(Some(PROCESS)));
+    }
+
+    #[test]
+    fn a_crash_is_told_before_its_clearing_up_ends_and_a_stop_only_after() {
+        let clearing = |left| Properties {
+            active_state: "deactivating".to_owned(),
+            sub_state: "stop-post".to_owned(),
+            ..ended_as("exit-code", 1, 3, left)
+        };
+        assert_eq!(end(&clearing(BY_ITSELF)), (false, Exit::Code(3)));
+        assert_eq!(state(&clearing(BY_ORDER), None), UnitState::Stopping);
+    }
+
+    #[test]
+    fn a_death_is_told_although_systemd_is_about_to_restart_the_unit() {
+        let mut tracker = Tracker::default();
+        assert_eq!(tracker.read(&running(), Some(PROCESS)).len(), 1);
+        assert_eq!(tracker.read(&running(), Some(PROCESS)), [], "nothing new, nothing said");
+        let waiting = Properties {
+            active_state: "activating".to_owned(),
+            sub_state: "auto-restart".to_owned(),
+            inactive_exit: 202,
+            ..ended_as("signal", 2, 9, BY_ITSELF)
+        };
+        let said = tracker.read(&waiting, None);
+        let states: Vec<_> = said.into_iter().map(|report| report.state).collect();
+        assert_eq!(
+            states,
+            [UnitState::Stopped { ordered: false, exit: Exit::Signal(9) }, UnitState::Starting]
+        );
+        assert_eq!(tracker.read(&waiting, None), [], "one death is told once");
+    }
+
+    #[test]
+    fn a_new_life_betrays_a_death_that_nobody_saw() {
+        let mut tracker = Tracker::default();
+        tracker.read(&running(), Some(PROCESS));
+        let next = Properties { main_pid: 11, exec_pid: 11, exec_start: 300, active_enter: 301, ..running() };
+        let reborn = Process { pid: 11, started: 2 };
+        let said = tracker.read(&next, Some(reborn));
+        let states: Vec<_> = said.into_iter().map(|report| report.state).collect();
+        let missed = UnitState::Stopped { ordered: false, exit: Exit::Unseen };
+        assert_eq!(states, [missed, UnitState::Running(Some(reborn))]);
+    }
+
+    #[test]
+    fn a_unit_that_systemd_has_forgotten_keeps_its_last_end() {
+        let blank = Properties {
+            load_state: "loaded".to_owned(),
+            active_state: "inactive".to_owned(),
+            sub_state: "dead".to_owned(),
+            result: "success".to_owned(),
+            ..Properties::default()
+        };
+        let mut tracker = Tracker::default();
+        tracker.read(&running(), Some(PROCESS));
+        let end = tracker.read(&ended_as("success", 2, 15, BY_ORDER), None);
+        assert_eq!(tracker.read(&blank, None), []);
+        tracker.blind("the bus is away".to_owned());
+        assert_eq!(tracker.read(&blank, None), end, "after a blindness it is said again");
+    }
+
+    #[test]
+    fn a_death_seen_before_systemd_spoke_is_refined_and_not_told_twice() {
+        let mut tracker = Tracker::default();
+        tracker.read(&running(), Some(PROCESS));
+        assert!(matches!(
+            tracker.lost()[..],
+            [UnitReport { state: UnitState::Stopped { exit: Exit::Unseen, .. }, .. }]
+        ));
+        let said = tracker.read(&ended_as("signal", 2, 9, BY_ITSELF), None);
+        assert!(matches!(
+            said[..],
+            [UnitReport { state: UnitState::Stopped { exit: Exit::Signal(9), .. }, .. }]
+        ));
+
+        let mut tracker = Tracker::default();
+        tracker.read(&running(), Some(PROCESS));
+        tracker.lost();
+        let next = Properties { main_pid: 11, exec_pid: 11, exec_start: 300, active_enter: 301, ..running() };
+        let said = tracker.read(&next, Some(Process { pid: 11, started: 2 }));
+        assert!(matches!(said[..], [UnitReport { state: UnitState::Running(_), .. }]), "{said:?}");
+    }
+}
