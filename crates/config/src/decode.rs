@@ -32,7 +32,7 @@ pub trait Decode: Sized {
     }
 }
 
-/// A type whose values can be held within limits by [`record!`](crate::record): `rise: u32 [1..=100]`.
+/// A type whose values can be held within limits by [`record!`](macro@crate::record): `rise: u32 [1..=100]`.
 pub trait Limited: Decode {
     /// What is measured: the number itself, a length, a duration.
     type Measure: PartialOrd + Copy;
@@ -434,7 +434,7 @@ impl Decode for SocketAddr {
     }
 }
 
-/// Reads one of several words. For enums whose values are words; see [`words!`](crate::words).
+/// Reads one of several words. For enums whose values are words; see [`words!`](macro@crate::words).
 pub fn word<T: Copy>(node: &Node, words: &[(&'static str, T)], cx: &mut Cx) -> Option<T> {
     let text = node.text();
     if let Some((_, value)) = words.iter().find(|(word, _)| Some(*word) == text) {

@@ -138,7 +138,7 @@ fn type_words(schema: &Json) -> String {
             Some(most) => format!("text, at most {most} characters"),
             None => "text".to_owned(),
         },
-        _ => "any".to_owned(),
+        _ => "several forms".to_owned(),
     }
 }
 

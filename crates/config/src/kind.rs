@@ -17,9 +17,9 @@ pub struct Kind<T> {
     /// The key that stands before it in the file: `tcp`, `webhook`.
     pub name: &'static str,
     /// Reads the kind's own keys. The keys that all checks share (see
-    /// [`CheckKeys`](crate::check::CheckKeys)) are taken already; unknown ones are reported afterwards.
+    /// [`CheckKeys`]) are taken already; unknown ones are reported afterwards.
     pub decode: fn(&mut Fields<'_>, &mut Cx) -> Option<T>,
-    /// The schema of the kind's own keys: [`Decode::schema`](crate::Decode::schema) of its record.
+    /// The schema of the kind's own keys: [`Decode::schema`] of its record.
     pub schema: fn() -> Json,
 }
 

@@ -1,5 +1,6 @@
 //! From a path to a checked configuration.
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use crate::show;
 use crate::source::{Sources, Span};
 
 /// A configuration that can be used.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loaded<C, R> {
     /// The configuration.
     pub config: Config<C, R>,
@@ -26,6 +27,16 @@ pub struct Loaded<C, R> {
     tree: Node,
     sources: Sources,
     masks: Masks,
+}
+
+/// Without the tree, which holds secrets as they were written.
+impl<C: fmt::Debug, R: fmt::Debug> fmt::Debug for Loaded<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("config", &self.config)
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<C, R> Loaded<C, R> {
@@ -58,7 +69,8 @@ pub fn load_with<C, R>(
     let mut cx = Cx::new(absolute.parent().unwrap_or(Path::new("")));
     let mut files = vec![path.to_owned()];
     let mut tree = read_file(path, &mut cx);
-    if let Some(name) = env {
+    // An empty LIFESIGN_ENV is as good as none.
+    if let Some(name) = env.filter(|name| !name.is_empty()) {
         let over = if is_overlay_name(name) {
             let path = overlay_path(path, name);
             let over = read_file(&path, &mut cx);

@@ -1,9 +1,11 @@
 //! The tree a file is read into: plain values, each knowing where it stands.
 
+use std::fmt;
+
 use crate::source::Span;
 
-/// One value with its place.
-#[derive(Debug, Clone, PartialEq)]
+/// One value with its place. `Debug` says nothing of a secret.
+#[derive(Clone, PartialEq)]
 pub struct Node {
     /// What stands there.
     pub value: Value,
@@ -93,8 +95,14 @@ impl Node {
     }
 }
 
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.secret { f.write_str("***") } else { self.value.fmt(f) }
+    }
+}
+
 impl From<&serde_json::Value> for Node {
-    /// Defaults of [`record!`](crate::record) are written as JSON.
+    /// Defaults of [`record!`](macro@crate::record) are written as JSON.
     fn from(json: &serde_json::Value) -> Self {
         use serde_json::Value as Json;
         Self::unwritten(match json {

@@ -1,4 +1,4 @@
-//! [`record!`](crate::record): one declaration, from which the struct, its decoder, its JSON Schema and its
+//! [`record!`](macro@crate::record): one declaration, from which the struct, its decoder, its JSON Schema and its
 //! table in the guide are made.
 //!
 //! ```
@@ -37,7 +37,7 @@ use crate::decode::Decode;
 use crate::fields::{Cx, Fields};
 use crate::node::Node;
 
-/// What [`record!`](crate::record) makes: something with a fixed set of keys.
+/// What [`record!`](macro@crate::record) makes: something with a fixed set of keys.
 pub trait Record: Decode {
     /// Takes the record's keys out of a map that may hold others too. The caller finishes the map.
     fn from_fields(fields: &mut Fields<'_>, cx: &mut Cx) -> Option<Self>;
@@ -101,7 +101,7 @@ fn prose(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
-/// Declares a record; see the [module](crate::record).
+/// Declares a record; see the [module](mod@crate::record).
 #[macro_export]
 macro_rules! record {
     (

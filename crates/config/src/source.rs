@@ -3,6 +3,7 @@
 //! A [`Span`] is small and copied freely; only [`Sources`] knows the texts. Each value of the tree carries
 //! its span, so an error found late (a reference to a service that is not there) still points at the letters.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A stretch of one file. Lines and columns count from 1, columns in characters.
@@ -30,8 +31,8 @@ impl Span {
     }
 }
 
-/// One file as read, without its byte-order mark.
-#[derive(Debug, Clone)]
+/// One file as read, without its byte-order mark. `Debug` gives its name only: the text may hold secrets.
+#[derive(Clone)]
 pub struct Source {
     /// Its name as the user gave it.
     pub name: String,
@@ -39,6 +40,12 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// All files of one configuration, in the order they were laid over each other.

@@ -37,7 +37,7 @@ fn the_secret_written_out_gives_a_warning_and_shows_nowhere() {
     let loaded = load("lifesign.yaml", CONTRACT).unwrap();
     let warnings = loaded.warnings.to_string();
     assert!(warnings.contains("lifesign.yaml:6:45: warning: a secret is written out"), "{warnings}");
-    for shown in [warnings, loaded.show(), format!("{:?}", loaded.config)] {
+    for shown in [warnings, loaded.show(), format!("{loaded:?} {:?}", loaded.warnings)] {
         assert!(!shown.contains("written-out-secret") && !shown.contains("from-the-environment"), "{shown}");
     }
     assert_eq!(loaded.config.access.tokens[0].token.expose(), "written-out-secret");
