@@ -73,9 +73,10 @@ impl HostPort {
     }
 }
 
-/// Digits only: `u16::from_str` would take `+80`.
+/// One to five digits: `u16::from_str` would take `+80` and `000080`.
 fn parse_port(text: &str) -> Option<u16> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok().filter(|port| *port > 0)).flatten()
+    let is_number = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse().ok().filter(|port| *port > 0)).flatten()
 }
 
 impl fmt::Display for HostPort {

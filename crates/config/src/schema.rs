@@ -69,7 +69,7 @@ pub const DEFINITIONS: &[Definition] = &[
         name: "socket_address",
         description: "An IP address (no name) and a port.",
         example: "127.0.0.1:7700",
-        pattern: "^.+:[0-9]{1,5}$",
+        pattern: "^.+:[0-9]+$",
     },
     Definition {
         name: "url",
