@@ -366,6 +366,35 @@ async fn a_unit_that_stays_active_without_a_process_ends_on_order_only() {
 }
 
 #[tokio::test]
+async fn a_start_shows_no_end_between_the_last_one_and_the_new_process() {
+    let lab = Lab::start();
+    lab.write("plain.service", "Restart=always\nRestartSec=50ms\nExecStart=sleep 1000");
+    lab.write("pre.service", "Restart=always\nRestartSec=50ms\nExecStartPre=true\nExecStart=sleep 1000");
+    lab.systemctl(&["daemon-reload"]);
+    let manager = lab.manager();
+    for unit in ["plain.service", "pre.service"] {
+        let mut ear = Ear::on(&manager, unit);
+        manager.start(unit, PATIENCE).await.unwrap();
+        let first = ear.running().await;
+        ear.heard.lock().unwrap().clear();
+        kill("KILL", &[first.pid]);
+        ear.running().await;
+        lab.systemctl(&["restart", unit]);
+        ear.running().await;
+        let heard = ear.heard.lock().unwrap();
+        let ends = heard.iter().filter_map(|report| match &report.state {
+            UnitState::Stopped { ordered, exit } => Some((*ordered, exit.clone())),
+            _ => None,
+        });
+        assert_eq!(
+            ends.collect::<Vec<_>>(),
+            [(false, Exit::Signal(9)), (true, Exit::Signal(15))],
+            "{heard:#?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn orders_are_carried_out_and_answered_with_the_process() {
     let lab = Lab::start();
     lab.unit("web.service", "ExecStart=sleep 1000");
@@ -382,6 +411,8 @@ async fn orders_are_carried_out_and_answered_with_the_process() {
     manager.stop("web.service", PATIENCE).await.unwrap();
     assert!(matches!(manager.look("web.service").await.state, UnitState::Stopped { .. }));
     assert_eq!(manager.stop("web.service", PATIENCE).await, Ok(()), "stopping what stands still is no error");
+    lab.unit("once.service", "Type=oneshot\nExecStart=true");
+    assert_eq!(manager.start("once.service", PATIENCE).await, Ok(None), "its work is done");
     lab.unit("slow.service", "Type=notify\nExecStart=sleep 1000");
     let late = manager.start("slow.service", Duration::from_millis(100)).await;
     assert!(matches!(late, Err(UnitError::TimedOut { .. })), "{late:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lifesign_core::evidence::{Process, UnitReport, UnitState};
+use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -84,9 +84,10 @@ impl Manager {
         let report = self.carry_out(method, name, limit).await?;
         match report.state {
             UnitState::Running(process) => Ok(process),
-            // A oneshot unit has done its work; anything else is on its way, and the watcher tells how it ends.
+            // On its way, and the watcher tells how it ends.
             UnitState::Starting => Ok(None),
-            UnitState::Stopped { exit: lifesign_core::evidence::Exit::Clean, .. } => Ok(None),
+            // A oneshot unit that has done its work; systemd may have forgotten it already.
+            UnitState::Stopped { exit: Exit::Clean | Exit::Unseen, .. } => Ok(None),
             _ => Err(UnitError::Failed {
                 name: name.to_owned(),
                 why: format!("it was started and is now {}", report.os),

@@ -140,7 +140,11 @@ impl Tracker {
     /// The reports that `unit` adds to what was said before: none, one, or the end of a life and what followed.
     pub(crate) fn read(&mut self, unit: &Properties, main: Option<Process>) -> Vec<UnitReport> {
         let mut reports = Vec::new();
-        let state = state(unit, main);
+        let unit = &self.of_the_life_we_saw(unit);
+        let mut state = state(unit, main);
+        if unit.is_about_to_start() && !self.is_up() {
+            state = UnitState::Starting;
+        }
         let is_end = matches!(state, UnitState::Stopped { .. });
         if is_end
             && unit.is_blank()
@@ -161,6 +165,16 @@ impl Tracker {
         }
         self.say(UnitReport { state, os: words(unit), last_output: None }, &mut reports);
         reports
+    }
+
+    /// `unit`, where an end that was not told yet is not taken for one of an earlier activation, because the
+    /// next one has begun meanwhile.
+    fn of_the_life_we_saw(&self, unit: &Properties) -> Properties {
+        let mut unit = unit.clone();
+        if self.alive == Some(unit.exec_start) && self.dead != self.alive {
+            unit.inactive_exit = unit.inactive_exit.min(unit.exec_start);
+        }
+        unit
     }
 
     /// The end that lies between the last report and `unit`, which itself is no end.
@@ -225,6 +239,12 @@ impl Tracker {
         }
         self.last = Some(report.clone());
         reports.push(report);
+    }
+
+    /// Whether what was said last is that it is up, or on its way down.
+    fn is_up(&self) -> bool {
+        let last = self.last.as_ref().map(|report| &report.state);
+        matches!(last, Some(UnitState::Running(_) | UnitState::Stopping))
     }
 
     fn was_stopping(&self) -> bool {
@@ -377,6 +397,35 @@ mod tests {
         let states: Vec<_> = said.into_iter().map(|report| report.state).collect();
         let missed = UnitState::Stopped { ordered: false, exit: Exit::Unseen };
         assert_eq!(states, [missed, UnitState::Running(Some(reborn))]);
+    }
+
+    #[test]
+    fn a_picture_from_the_middle_of_a_start_is_no_end() {
+        let mut tracker = Tracker::default();
+        let end = ended_as("signal", 2, 9, BY_ITSELF);
+        tracker.read(&running(), Some(PROCESS));
+        tracker.read(&end, None);
+        let new = Properties { main_pid: 11, exec_pid: 11, exec_start: 300, exec_code: 0, ..running() };
+        let half =
+            Properties { active_state: "failed".to_owned(), sub_state: "failed".to_owned(), ..new.clone() };
+        let half = Properties { exec_exit: 0, state_change: 201, ..half };
+        let queued = Properties { job: 7, ..end };
+        for picture in [queued, half] {
+            let said = tracker.read(&picture, None);
+            assert!(said.iter().all(|report| report.state == UnitState::Starting), "{said:?}");
+        }
+        let said = tracker.read(&Properties { inactive_exit: 301, active_enter: 301, ..new }, Some(PROCESS));
+        assert!(matches!(said[..], [UnitReport { state: UnitState::Running(_), .. }]), "{said:?}");
+    }
+
+    #[test]
+    fn a_death_is_known_by_its_cause_although_the_next_start_has_begun() {
+        let mut tracker = Tracker::default();
+        tracker.read(&running(), Some(PROCESS));
+        let next = Properties { inactive_exit: 202, job: 7, ..ended_as("signal", 2, 9, BY_ITSELF) };
+        let said = tracker.read(&next, None);
+        let expected = UnitState::Stopped { ordered: false, exit: Exit::Signal(9) };
+        assert!(matches!(&said[..], [report] if report.state == expected), "{said:?}");
     }
 
     #[test]

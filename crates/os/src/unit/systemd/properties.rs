@@ -22,6 +22,8 @@ pub(crate) struct Properties {
     pub(crate) active_enter: u64,
     /// Left `active`.
     pub(crate) active_exit: u64,
+    /// The job queued for it, or being carried out; 0: none.
+    pub(crate) job: u32,
     pub(crate) main_pid: u32,
     /// `success`, `exit-code`, `signal`, `core-dump`, `watchdog`, `timeout`, `start-limit-hit`, …
     pub(crate) result: String,
@@ -64,6 +66,11 @@ impl Properties {
             ("ExecMainPID", Variant::U32(pid)) => self.exec_pid = *pid,
             ("ExecMainCode", Variant::I32(code)) => self.exec_code = *code,
             ("ExecMainStatus", Variant::I32(status)) => self.exec_status = *status,
+            ("Job", Variant::Structure(job)) => {
+                if let Some(Variant::U32(id)) = job.fields().first() {
+                    self.job = *id;
+                }
+            }
             ("RemainAfterExit", Variant::Bool(yes)) => self.remain_after_exit = *yes,
             _ => {}
         }
@@ -72,6 +79,13 @@ impl Properties {
     /// Whether systemd waits to start it again by itself.
     pub(crate) fn awaits_restart(&self) -> bool {
         self.sub_state.starts_with("auto-restart")
+    }
+
+    /// Whether it stands still and is about to start: a job waits for it, or its process is there already. (In
+    /// the middle of a start systemd sends a picture with the new process and the old state.)
+    pub(crate) fn is_about_to_start(&self) -> bool {
+        let process_first = self.main_pid != 0 && self.exec_code == 0 && self.exec_start > self.state_change;
+        matches!(self.active_state.as_str(), "inactive" | "failed") && (self.job != 0 || process_first)
     }
 
     /// Whether the last known main process has ended, and ran in the present or last activation. (Otherwise it
