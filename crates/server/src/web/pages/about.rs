@@ -39,9 +39,11 @@ pub(crate) fn draw(data: &About, look: &Look) -> Markup {
                     dl.facts {
                         div { dt { (lang.word("ui-followers")) } dd { (data.followers) } }
                     }
-                    p { br; a href="/api/v1/openapi.json" { (lang.word("ui-openapi")) } }
-                    p { a href="/readyz" { (lang.word("ui-readyz")) } }
-                    p { a href="/metrics" { (lang.word("ui-self-metrics")) } }
+                    ul.links {
+                        li { a href="/api/v1/openapi.json" { (lang.word("ui-openapi")) } }
+                        li { a href="/readyz" { (lang.word("ui-readyz")) } }
+                        li { a href="/metrics" { (lang.word("ui-self-metrics")) } }
+                    }
                 }
             }
         }

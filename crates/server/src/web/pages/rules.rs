@@ -1,6 +1,6 @@
 //! The rules with the alerts they have now.
 
-use lifesign_core::effect::AlertState;
+use lifesign_core::effect::{Alert, AlertState};
 use lifesign_core::model::State;
 use lifesign_core::view::RuleView;
 use maud::{Markup, html};
@@ -39,8 +39,10 @@ fn row(rule: &RuleView, look: &Look) -> Markup {
                     @for alert in &rule.alerts {
                         div.more {
                             (lang.alert_state(Some(alert.state))) " · "
-                            @for (name, value) in &alert.labels {
-                                @if &**name == "service" { a href={ "/services/" (value) } { (value) } " · " }
+                            @if let Some(service) = label(alert, "service") {
+                                a href={ "/services/" (service) } { (service) } " · "
+                            } @else if let Some(host) = label(alert, "host") {
+                                (host) " · "
                             }
                             (parts::ago(lang, alert.starts_at, look.now))
                         }
@@ -50,6 +52,10 @@ fn row(rule: &RuleView, look: &Look) -> Markup {
             }
         }
     }
+}
+
+fn label<'a>(alert: &'a Alert, wanted: &str) -> Option<&'a str> {
+    alert.labels.iter().find(|(name, _)| &**name == wanted).map(|(_, value)| &**value)
 }
 
 #[cfg(test)]
