@@ -172,6 +172,8 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn done(n: usize) -> Live {
@@ -198,6 +200,25 @@ mod tests {
         assert!(!following.gap);
         assert_eq!(following.missed.iter().map(|event| event.number).collect::<Vec<_>>(), [2, 3]);
         assert!(events.follow(Some("life-3")).missed.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_comes_back_gets_all_of_it_or_is_told_of_a_gap(
+            before in 1_usize..3 * RING,
+            after in 0_usize..2 * RING,
+        ) {
+            let events = Events::new("life");
+            publish(&events, before + after);
+            let following = events.follow(Some(&format!("life-{before}")));
+            let numbers: Vec<u64> = following.missed.iter().map(|event| event.number).collect();
+            if following.gap {
+                prop_assert!(after > RING && numbers.is_empty());
+            } else {
+                let (first, last) = (before as u64 + 1, (before + after) as u64);
+                prop_assert_eq!(numbers, (first..=last).collect::<Vec<_>>());
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! [`engine`] owns the pure engine on one task and is the only way to it. What the engine decides is
 //! written by the store first; then [`outbox`] tells people, the agent's channel gets its work and
 //! [`events`] shows it live. [`api`] and [`web`] are two faces of the same state, behind one listener
-//! with limits ([`listener`]) and one guard ([`auth`]). [`Server`] puts them together as components;
+//! with limits (`listener`) and one guard ([`auth`]). [`Server`] puts them together as components;
 //! the composition in the binary gives it everything from outside: clock, store, receivers, agent.
 #![warn(missing_docs)]
 

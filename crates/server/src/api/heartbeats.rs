@@ -10,9 +10,11 @@ use lifesign_core::model::ServiceId;
 use lifesign_proto::{Ack, Acks, ItemError, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::extract::Body;
 use super::problem::Failure;
+use super::shape::time;
 use crate::AppState;
 use crate::figures::Why;
 
@@ -23,12 +25,13 @@ pub(super) struct Heartbeat {
     /// Whose heart beats.
     service_id: String,
     /// The sender's time: seconds since 1970, or RFC 3339. Shown as clock skew, never used for liveness.
-    #[schema(value_type = Option<f64>)]
-    timestamp: Option<f64>,
-    /// `alive` (when left out), `stopping` or `fail`.
-    status: Option<String>,
+    #[schema(schema_with = seconds_or_time, required = false)]
+    timestamp: Option<()>,
+    /// `alive` when left out.
+    #[schema(schema_with = statuses, required = false)]
+    status: Option<()>,
     /// Metrics by name; finite numbers.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<BTreeMap<String, f64>>)]
     metrics: Option<()>,
     /// Free text, shown with the service.
     message: Option<String>,
@@ -43,6 +46,24 @@ pub(super) enum Heartbeats {
     One(Heartbeat),
     /// Several; each counts by itself.
     Several(Vec<Heartbeat>),
+}
+
+fn seconds_or_time() -> Schema {
+    let seconds = ObjectBuilder::new().schema_type(Type::Number).description(Some("seconds since 1970"));
+    OneOfBuilder::new()
+        .item(seconds)
+        .item(time())
+        .description(Some("The sender's time: shown as clock skew, never used for liveness"))
+        .build()
+        .into()
+}
+
+fn statuses() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["alive", "stopping", "fail"]))
+        .description(Some("`alive` when left out"))
+        .build()
 }
 
 /// Send heartbeats

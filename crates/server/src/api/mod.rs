@@ -1,6 +1,6 @@
 //! The HTTP interface: routes, their OpenAPI document, and what is common to all answers.
 //!
-//! Each route stands in [`operations`] once; its description, privilege and handler stand together in
+//! Each route stands in `operations` once; its description, privilege and handler stand together in
 //! the file of its subject.
 
 mod events;

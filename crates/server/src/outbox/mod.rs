@@ -5,8 +5,8 @@
 //! died between the other side's answer and its own mark, and then under the same id, which goes out as
 //! `Idempotency-Key`.
 //!
-//! [`Outbox`] is the bell that everybody may ring; [`Runner`] the component that starts and ends the
-//! receivers' tasks ([`courier`]). What is to be told is never held here: the store knows.
+//! `Outbox` is the bell that everybody may ring; `Runner` the component that starts and ends the
+//! receivers' tasks (`courier`). What is to be told is never held here: the store knows.
 
 mod courier;
 

@@ -1,5 +1,7 @@
 //! Who gets in: every operation of the OpenAPI document is tried with no, a wrong and a weak token.
 
+use std::sync::{Arc, Mutex};
+
 use http::{Method, Request};
 use lifesign_server::auth::{AccessTable, Digest, Privilege, Role, Token};
 use serde_json::Value;
@@ -194,4 +196,52 @@ async fn pages_send_strangers_to_the_login_and_forms_need_write() {
     let paused = with_cookie(&house, Method::POST, "/services/orders/pause", &admin, &own).await;
     assert!(paused.status.is_redirection() || paused.status.is_success(), "{paused:?}");
     assert_eq!(house.get("/api/v1/services/orders").await.json()["paused"], true);
+}
+
+/// What is logged in this thread while the guard lives.
+fn capture_log() -> (tracing::subscriber::DefaultGuard, Arc<Mutex<Vec<u8>>>) {
+    #[derive(Clone)]
+    struct Into(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Into {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let into = Into(Arc::clone(&log));
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || into.clone())
+        .finish();
+    (tracing::subscriber::set_default(subscriber), log)
+}
+
+#[tokio::test]
+async fn a_refusal_is_logged_with_all_that_helps_and_never_with_the_token() {
+    let (_capturing, log) = capture_log();
+    let house = House::new().await;
+    house
+        .send(Method::POST, "/api/v1/services/orders/pause?token=query-secret", Some(GUEST), "")
+        .await
+        .problem(403);
+    house.send(Method::GET, "/api/v1/services", Some("guessed-secret"), "").await.problem(401);
+    log_in(&house, "guessed-secret", "/").await;
+    let cookie = cookie_of(&log_in(&house, ADMIN, "/").await);
+    with_cookie(&house, Method::GET, "/api/v1/services", &cookie, &[]).await;
+    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let refusal = log.lines().find(|line| line.contains("Privilege missing")).expect("the refusal is logged");
+    for wanted in
+        ["WARN", "role=guest", "token=gustav", "privilege=write", "/api/v1/services/{id}/pause", "127.0.0.1"]
+    {
+        assert!(refusal.contains(wanted), "{wanted}: {refusal}");
+    }
+    assert!(log.contains("Token not recognised") && log.contains("Login with an unknown token"), "{log}");
+    let session = cookie.split('=').nth(1).unwrap();
+    for secret in [ADMIN, GUEST, "guessed-secret", "query-secret", session] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
 }
