@@ -15,8 +15,8 @@ use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
 use lifesign_os::unit::{ServiceManager, UnitError, Watch};
 use tokio::sync::mpsc;
 use windows_service::service::{
-    Service, ServiceAccess, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceState, ServiceType,
-    UserEventCode,
+    Service, ServiceAccess, ServiceDependency, ServiceErrorControl, ServiceInfo, ServiceStartType,
+    ServiceState, ServiceType, UserEventCode,
 };
 use windows_service::service_manager::{ServiceManager as Scm, ServiceManagerAccess};
 
@@ -36,6 +36,16 @@ struct TestService {
 
 impl TestService {
     fn create(name: &str, manner: &str) -> Self {
+        Self::create_with(name, manner, Vec::new())
+    }
+
+    /// One that needs `base`.
+    fn above(base: &Self) -> Self {
+        let base = ServiceDependency::Service(OsString::from(&base.name));
+        Self::create_with("above", "normal", vec![base])
+    }
+
+    fn create_with(name: &str, manner: &str, dependencies: Vec<ServiceDependency>) -> Self {
         let name = format!("lifesign-test-{name}-{}", std::process::id());
         let scm = Scm::local_computer(None::<&str>, ServiceManagerAccess::CREATE_SERVICE).unwrap();
         let info = ServiceInfo {
@@ -46,7 +56,7 @@ impl TestService {
             error_control: ServiceErrorControl::Normal,
             executable_path: helper("test_service.exe"),
             launch_arguments: vec![manner.into()],
-            dependencies: Vec::new(),
+            dependencies,
             account_name: None,
             account_password: None,
         };
@@ -397,6 +407,61 @@ async fn a_dropped_watch_is_silent_and_holds_nothing() {
     service.start();
     manager.look(&service.name).await;
     assert!(tokio::time::timeout(PATIENCE, all.recv()).await.unwrap().is_none(), "the sink is let go");
+}
+
+#[tokio::test]
+#[ignore = "real_windows: Wine's service control manager never notices a death"]
+async fn a_death_that_the_manager_notices_later_is_reported_once() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("noticed", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    let process = manager.start(&service.name, PATIENCE).await.unwrap().unwrap();
+    reports.running().await;
+    assert!(kill(process.pid));
+    assert_eq!(reports.stopped().await, (false, Exit::Code(77)));
+    let begun = Instant::now();
+    while service.service.query_status().unwrap().current_state != ServiceState::Stopped {
+        assert!(begun.elapsed() < PATIENCE, "the manager does not notice");
+        tokio::task::yield_now().await;
+    }
+    let look = manager.look(&service.name).await;
+    assert_eq!(look.state, UnitState::Stopped { ordered: false, exit: Exit::Code(77) });
+    assert_eq!(look.os, "SERVICE_STOPPED 1067");
+    assert!(reports.all.is_empty(), "{:?}", reports.all.try_recv());
+}
+
+#[tokio::test]
+#[ignore = "real_windows: Wine sends no DELETE_PENDING"]
+async fn a_deleted_service_is_let_go_within_three_seconds() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("let-go", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    assert_eq!(reports.next().await.state, never_started());
+    let begun = Instant::now();
+    drop(service);
+    reports.until(|state| *state == UnitState::NotFound).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+#[ignore = "real_windows: Wine knows no dependencies between services"]
+async fn a_service_that_others_need_is_not_stopped_from_under_them() {
+    let manager = ServiceManager::new();
+    let base = TestService::create("base", "normal");
+    let above = TestService::above(&base);
+    manager.start(&above.name, PATIENCE).await.unwrap();
+    let refused = manager.stop(&base.name, PATIENCE).await.unwrap_err().to_string();
+    assert!(refused.contains("1051"), "{refused}");
+    let look = manager.look(&base.name).await;
+    assert!(matches!(look.state, UnitState::Running(_)), "{look:?}");
+}
+
+#[tokio::test]
+#[ignore = "real_windows: in Wine everybody is an administrator"]
+async fn a_system_service_is_not_ours_to_stop() {
+    // Holds for administrators too: its descriptor grants SERVICE_STOP to nobody.
+    let refused = ServiceManager::new().stop("RpcSs", PATIENCE).await.unwrap_err();
+    assert!(matches!(refused, UnitError::Denied { .. } | UnitError::Failed { .. }), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -119,3 +119,68 @@ impl Drop for Descriptor {
         unsafe { LocalFree(self.0) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::windows::ffi::OsStringExt;
+
+    use windows_sys::Win32::Security::Authorization::ConvertSecurityDescriptorToStringSecurityDescriptorW;
+    use windows_sys::Win32::Security::{DACL_SECURITY_INFORMATION, GetFileSecurityW};
+
+    use super::*;
+
+    #[test]
+    fn the_number_in_a_lock_file_is_read_through_a_view() {
+        let mut file = tempfile::tempfile().unwrap();
+        assert_eq!(read_mapped_pid(&file), None);
+        io::Write::write_all(&mut file, b"4711\n").unwrap();
+        assert_eq!(read_mapped_pid(&file), Some(4711));
+    }
+
+    #[test]
+    #[ignore = "real_windows: Wine keeps access lists as Unix modes"]
+    fn a_private_file_is_for_owner_system_and_administrators_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "left behind, for everybody").unwrap();
+        create_private(&path).unwrap();
+        assert_eq!(access_list(&path), OWNER_ONLY);
+    }
+
+    fn access_list(path: &Path) -> OsString {
+        let path = wide(path).unwrap();
+        let mut descriptor = [0_u64; 512];
+        let mut needed = 0;
+        // SAFETY: the path is NUL-terminated; the buffer's length is passed along, and u64 aligns it.
+        let read = unsafe {
+            GetFileSecurityW(
+                path.as_ptr(),
+                DACL_SECURITY_INFORMATION,
+                descriptor.as_mut_ptr().cast(),
+                size_of_val(&descriptor) as u32,
+                &raw mut needed,
+            )
+        };
+        assert_ne!(read, 0, "{}", io::Error::last_os_error());
+        let (mut text, mut length) = (null_mut(), 0);
+        // SAFETY: the descriptor was just filled; text and length are written through pointers valid for the call.
+        let told = unsafe {
+            ConvertSecurityDescriptorToStringSecurityDescriptorW(
+                descriptor.as_mut_ptr().cast(),
+                SDDL_REVISION_1,
+                DACL_SECURITY_INFORMATION,
+                &raw mut text,
+                &raw mut length,
+            )
+        };
+        assert_ne!(told, 0, "{}", io::Error::last_os_error());
+        // SAFETY: the call allocated `length` units, the closing NUL among them.
+        let units = unsafe { std::slice::from_raw_parts(text, length as usize) };
+        let end = units.iter().position(|&unit| unit == 0).unwrap_or(units.len());
+        let list = OsString::from_wide(&units[..end]);
+        // SAFETY: allocated by the call above with LocalAlloc, freed once.
+        unsafe { LocalFree(text.cast()) };
+        list
+    }
+}
