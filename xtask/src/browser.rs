@@ -37,18 +37,24 @@ impl Drop for Lifesign {
 pub(crate) fn run(screenshots: bool) -> anyhow::Result<String> {
     set_up()?;
     shell::step("build lifesign", shell::cargo(&["build", "-p", "lifesign"]))?;
-    let binary = shell::root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("debug/lifesign");
+    let binary = shell::root()
+        .join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+        .join("debug/lifesign");
     let data = std::env::temp_dir().join(format!("lifesign-browser-{}", std::process::id()));
     std::fs::create_dir_all(&data)?;
-    let quickstart = std::fs::read_to_string("examples/quickstart.yaml").context("examples/quickstart.yaml is missing")?;
+    let quickstart =
+        std::fs::read_to_string("examples/quickstart.yaml").context("examples/quickstart.yaml is missing")?;
     let configuration = data.join("lifesign.yaml");
     std::fs::write(&configuration, quickstart)?;
 
-    let mut child = shell::command(&binary.to_string_lossy(), &["--lang", "en", "up", "-c", &configuration.to_string_lossy()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("failed to start {}", binary.display()))?;
+    let mut child = shell::command(
+        &binary.to_string_lossy(),
+        &["--lang", "en", "up", "-c", &configuration.to_string_lossy()],
+    )
+    .stdout(Stdio::piped())
+    .stderr(Stdio::null())
+    .spawn()
+    .with_context(|| format!("failed to start {}", binary.display()))?;
     let stdout = child.stdout.take().context("lifesign has no standard output")?;
     let lifesign = Lifesign { child, data };
     let token = wait_for_token(stdout, &lifesign)?;
@@ -68,7 +74,10 @@ pub(crate) fn run(screenshots: bool) -> anyhow::Result<String> {
 }
 
 /// Waits until lifesign answers, and reads the token it keeps.
-fn wait_for_token(stdout: impl std::io::Read + Send + 'static, lifesign: &Lifesign) -> anyhow::Result<String> {
+fn wait_for_token(
+    stdout: impl std::io::Read + Send + 'static,
+    lifesign: &Lifesign,
+) -> anyhow::Result<String> {
     // The lines are read to the end, or lifesign would block on a full pipe.
     std::thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).for_each(drop));
     let file = lifesign.data.join("data").join("admin.token");

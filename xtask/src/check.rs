@@ -52,11 +52,27 @@ const NEVER: &[(&str, &[&str])] = &[
 fn deps() -> anyhow::Result<()> {
     for (package, never) in NEVER {
         let tree = shell::output(shell::cargo(&[
-            "tree", "--target", "all", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "-p", package,
+            "tree",
+            "--target",
+            "all",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "-p",
+            package,
         ]))?;
-        let reached: BTreeSet<&str> =
-            tree.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| name != package).collect();
-        ensure!(!reached.is_empty() || *package == "lifesign-lang", "cargo tree told nothing about {package}");
+        let reached: BTreeSet<&str> = tree
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|name| name != package)
+            .collect();
+        ensure!(
+            !reached.is_empty() || *package == "lifesign-lang",
+            "cargo tree told nothing about {package}"
+        );
         for rule in *never {
             let (pattern, except) = rule.split_once(" except ").unwrap_or((rule, ""));
             let broken = reached.iter().find(|name| match pattern.strip_suffix('*') {
@@ -87,10 +103,15 @@ fn licences() -> anyhow::Result<()> {
     for package in notices::linked()? {
         // "A OR B" needs one allowed, "A AND B" all; the old form "A/B" means OR.
         let text = package.licence.replace('/', " OR ").replace(['(', ')'], "");
-        let fine = text
-            .split(" OR ")
-            .any(|choice| choice.split(" AND ").all(|name| allowed.contains(name.trim())));
-        ensure!(fine, "{} {} has the licence {:?}, which deny.toml does not allow", package.name, package.version, package.licence);
+        let fine =
+            text.split(" OR ").any(|choice| choice.split(" AND ").all(|name| allowed.contains(name.trim())));
+        ensure!(
+            fine,
+            "{} {} has the licence {:?}, which deny.toml does not allow",
+            package.name,
+            package.version,
+            package.licence
+        );
     }
     notices::check()?;
     println!("    licences: all allowed by deny.toml, notices up to date");
@@ -106,7 +127,10 @@ fn reasons() -> anyhow::Result<()> {
         ensure!(line.contains(" # "), "say in one line why this dependency is ours to carry: {line}");
     }
     let metadata: Value = serde_json::from_str(&shell::output(shell::cargo(&[
-        "metadata", "--no-deps", "--format-version", "1",
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
     ]))?)?;
     let packages = metadata["packages"].as_array().map_or(0, Vec::len);
     println!("    dependencies: every one has its reason ({packages} packages)");
@@ -119,6 +143,9 @@ mod tests {
 
     #[test]
     fn a_list_of_strings_is_read_from_toml() {
-        assert_eq!(toml_list("allow = [\n \"MIT\", # why\n \"ISC\",\n]\nother = [\"X\"]", "allow"), ["MIT", "ISC"]);
+        assert_eq!(
+            toml_list("allow = [\n \"MIT\", # why\n \"ISC\",\n]\nother = [\"X\"]", "allow"),
+            ["MIT", "ISC"]
+        );
     }
 }

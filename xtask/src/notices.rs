@@ -19,7 +19,8 @@ pub(crate) struct Linked {
 
 /// All of them, sorted by name.
 pub(crate) fn linked() -> anyhow::Result<Vec<Linked>> {
-    let metadata: Value = serde_json::from_str(&shell::output(shell::cargo(&["metadata", "--format-version", "1"]))?)?;
+    let metadata: Value =
+        serde_json::from_str(&shell::output(shell::cargo(&["metadata", "--format-version", "1"]))?)?;
     let mut about: BTreeMap<(String, String), &Value> = BTreeMap::new();
     for package in metadata["packages"].as_array().context("cargo metadata lists no packages")? {
         let text = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
@@ -28,7 +29,8 @@ pub(crate) fn linked() -> anyhow::Result<Vec<Linked>> {
     let mut names: Vec<(String, String)> = Vec::new();
     for target in ["x86_64-unknown-linux-gnu", wine::TARGET] {
         let tree = shell::output(shell::cargo(&[
-            "tree", "--target", target, "--edges", "normal", "--prefix", "none", "--format", "{p}", "-p", "lifesign",
+            "tree", "--target", target, "--edges", "normal", "--prefix", "none", "--format", "{p}", "-p",
+            "lifesign",
         ]))?;
         for line in tree.lines() {
             let mut words = line.split_whitespace();
@@ -43,7 +45,8 @@ pub(crate) fn linked() -> anyhow::Result<Vec<Linked>> {
         .into_iter()
         .filter(|(name, _)| name != "lifesign" && !name.starts_with("lifesign-"))
         .map(|key| {
-            let package = about.get(&key).with_context(|| format!("cargo metadata knows no {} {}", key.0, key.1))?;
+            let package =
+                about.get(&key).with_context(|| format!("cargo metadata knows no {} {}", key.0, key.1))?;
             let licence = package["license"].as_str().unwrap_or_default().to_owned();
             ensure!(!licence.is_empty(), "{} {} names no licence", key.0, key.1);
             let authors: Vec<&str> =

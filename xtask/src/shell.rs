@@ -22,7 +22,9 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()), arguments);
     // What cargo tells its own children is not meant for another cargo.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR") {
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR")
+    {
         cargo.env_remove(name);
     }
     cargo
@@ -45,7 +47,8 @@ pub(crate) fn step_with_output(name: &str, mut command: Command) -> anyhow::Resu
     let begin = Instant::now();
     let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
-    let mut child = command.spawn().with_context(|| format!("failed to start {:?}", command.get_program()))?;
+    let mut child =
+        command.spawn().with_context(|| format!("failed to start {:?}", command.get_program()))?;
     // The command holds the pipe's other end; it must go, or the reading below never ends.
     let described = format!("{command:?}");
     drop(command);

@@ -8,7 +8,8 @@ use anyhow::Context;
 use crate::{browser, check, shell, wine};
 
 /// Crates whose tests run under Wine too: what has a Windows half, and the parts everything stands on.
-const ON_WINDOWS: &[&str] = &["lifesign-core", "lifesign-os", "lifesign-store", "lifesign-agent", "lifesign-client", "lifesign"];
+const ON_WINDOWS: &[&str] =
+    &["lifesign-core", "lifesign-os", "lifesign-store", "lifesign-agent", "lifesign-client", "lifesign"];
 
 pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
     let begin = Instant::now();
@@ -16,8 +17,8 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
 
     need_nextest()?;
     if !quick {
-        shell::need_packages(&["systemd", "dbus", "util-linux", "procps"])?;
-        shell::step("set up the SMTP server", shell::command("sh", &["scripts/smtp-lab.sh", "install"]))?;
+        // A real systemd, a real SMTP server, and what their scripts call.
+        shell::need_packages(&["systemd", "dbus", "util-linux", "procps", "opensmtpd"])?;
         wine::set_up()?;
         browser::set_up()?;
     }
@@ -37,7 +38,16 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
         return finish(begin, &summaries);
     }
 
-    let mut clippy = shell::cargo(&["clippy", "--workspace", "--all-targets", "--target", wine::TARGET, "--", "-D", "warnings"]);
+    let mut clippy = shell::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--target",
+        wine::TARGET,
+        "--",
+        "-D",
+        "warnings",
+    ]);
     wine::environment(&mut clippy);
     shell::step("lints (Windows)", clippy)?;
     let mut doc = shell::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
@@ -46,8 +56,12 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
 
     shell::step("build the binary", shell::cargo(&["build", "--workspace", "--all-targets"]))?;
     let nextest = shell::cargo(&["nextest", "run", "--workspace", "--profile", "ci"]);
-    summaries.push(summary(&shell::step_with_output("tests on Linux: unit, property, systemd, SMTP, kills", nextest)?));
-    let doctests = shell::step_with_output("documentation tests", shell::cargo(&["test", "--workspace", "--doc"]))?;
+    summaries.push(summary(&shell::step_with_output(
+        "tests on Linux: unit, property, systemd, SMTP, kills",
+        nextest,
+    )?));
+    let doctests =
+        shell::step_with_output("documentation tests", shell::cargo(&["test", "--workspace", "--doc"]))?;
     summaries.push(doctest_summary(&doctests));
 
     summaries.push(on_windows()?);
@@ -63,7 +77,8 @@ fn on_windows() -> anyhow::Result<String> {
     wine::environment(&mut build);
     shell::step("build for Windows", build)?;
     let _server = wine::Server::start()?;
-    let mut nextest: Command = shell::cargo(&["nextest", "run", "--target", wine::TARGET, "--profile", "wine"]);
+    let mut nextest: Command =
+        shell::cargo(&["nextest", "run", "--target", wine::TARGET, "--profile", "wine"]);
     nextest.args(packages);
     wine::environment(&mut nextest);
     Ok(summary(&shell::step_with_output("tests on Windows (Wine)", nextest)?))
@@ -87,7 +102,11 @@ fn summary(output: &str) -> String {
 }
 
 fn doctest_summary(output: &str) -> String {
-    output.lines().rfind(|line| line.starts_with("test result:")).unwrap_or("no documentation tests").to_owned()
+    output
+        .lines()
+        .rfind(|line| line.starts_with("test result:"))
+        .unwrap_or("no documentation tests")
+        .to_owned()
 }
 
 /// `text` without terminal colours.

@@ -219,6 +219,11 @@ impl Heart {
         self.shared.lock().link
     }
 
+    /// Stops beating without a word, as a program that hangs would. For drills.
+    pub fn fall_silent(mut self) {
+        self.farewell = Duration::ZERO;
+    }
+
     /// Why the last attempt failed; `None` after an acknowledgement. Never holds the token.
     pub fn trouble(&self) -> Option<String> {
         self.shared.lock().trouble.clone()

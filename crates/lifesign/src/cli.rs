@@ -1,0 +1,227 @@
+//! The command line as it is written.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lifesign_lang::Lang;
+
+/// Heartbeat and health monitor for Windows services and systemd units.
+#[derive(Debug, Parser)]
+#[command(name = "lifesign", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lifesign up -c lifesign.yaml        watch what the file names, with a dashboard
+  lifesign config check lifesign.yaml every error, with its place
+  lifesign status                     all services, worst first
+  lifesign explain orders             why it is in its state
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no such service or incident,
+4 refused (no or wrong token, missing privilege), 5 server unreachable.";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The server to ask; default: http://127.0.0.1:7700
+    #[arg(long, global = true, env = "LIFESIGN_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The token to ask with; default: the admin token kept in the data directory
+    #[arg(long, global = true, env = "LIFESIGN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Language of what people read: en or zh; default: from LANG
+    #[arg(long, global = true, value_name = "LANG", value_parser = parse_lang)]
+    pub(crate) lang: Option<Lang>,
+}
+
+fn parse_lang(name: &str) -> Result<Lang, String> {
+    Lang::parse(name).ok_or_else(|| format!("no catalogue for {name:?}; there are en and zh"))
+}
+
+impl Cli {
+    /// The language to answer in.
+    pub(crate) fn lang(&self) -> Lang {
+        self.global.lang.unwrap_or_else(|| Lang::from_environment(|name| std::env::var(name).ok()))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run server and agent in one process, with the embedded store
+    Up(ConfigFile),
+    /// Look at a configuration file
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Show all services, or one
+    Status {
+        /// The service; without it all of them
+        id: Option<String>,
+    },
+    /// Show incidents, newest first
+    Incidents {
+        /// Only those still open
+        #[arg(long)]
+        open: bool,
+        /// One incident with its timeline
+        id: Option<u64>,
+    },
+    /// Say why a service is in its state, was or was not restarted, and who was or was not told
+    Explain {
+        /// The service
+        id: String,
+    },
+    /// Take care of an incident: its repeats go on, others see your name
+    Ack {
+        /// The incident's number
+        id: u64,
+    },
+    /// Restart a service
+    Restart {
+        /// The service
+        id: String,
+    },
+    /// Hold alerts and restarts of a service; watching goes on
+    Pause {
+        /// The service
+        id: String,
+    },
+    /// End a pause
+    Resume {
+        /// The service
+        id: String,
+    },
+    /// Send one heartbeat
+    Beat {
+        /// The service
+        id: String,
+        /// What it says
+        #[arg(long, value_enum, default_value_t = BeatStatus::Alive)]
+        status: BeatStatus,
+        /// A metric of the service; may be given several times
+        #[arg(long = "metric", value_name = "NAME=VALUE", value_parser = parse_metric)]
+        metrics: Vec<(String, f64)>,
+        /// Words shown with the service
+        #[arg(long)]
+        message: Option<String>,
+    },
+    /// Read the configuration file again without losing state
+    Reload,
+    /// Small real services to watch, as the quickstart does
+    #[command(subcommand)]
+    Sample(Sample),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration: YAML or JSON, by its ending
+    #[arg(short, long, value_name = "FILE", default_value = "lifesign.yaml")]
+    pub(crate) config: PathBuf,
+    /// Merge FILE's stem + `.NAME` over it
+    #[arg(long, env = "LIFESIGN_ENV", value_name = "NAME")]
+    pub(crate) env: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Every error, with file, line and column
+    Check(NamedFile),
+    /// The merged result, secrets masked
+    Show(NamedFile),
+    /// The JSON Schema, for editors
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamedFile {
+    /// The configuration: YAML or JSON, by its ending
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Merge FILE's stem + `.NAME` over it
+    #[arg(long, env = "LIFESIGN_ENV", value_name = "NAME")]
+    pub(crate) env: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum BeatStatus {
+    /// I am well
+    Alive,
+    /// I am about to stop, on purpose
+    Stopping,
+    /// I cannot do my work
+    Fail,
+}
+
+fn parse_metric(text: &str) -> Result<(String, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, for example queue=12")?;
+    let number: f64 = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
+    if number.is_finite() { Ok((name.to_owned(), number)) } else { Err(format!("{value} is not finite")) }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sample {
+    /// An HTTP server with component health on /health
+    Web {
+        /// The port on 127.0.0.1
+        #[arg(long, default_value_t = 7781)]
+        port: u16,
+        /// Components that report DOWN
+        #[arg(long = "down", value_name = "COMPONENT")]
+        down: Vec<String>,
+    },
+    /// A program that sends heartbeats with metrics
+    Worker {
+        /// The service it is
+        #[arg(long, default_value = "worker")]
+        id: String,
+        /// Between two heartbeats
+        #[arg(long, default_value = "1s", value_parser = parse_interval)]
+        interval: std::time::Duration,
+        /// Play dead while this file exists: the process lives, its heart is silent
+        #[arg(long, value_name = "FILE")]
+        hang_while: Option<PathBuf>,
+        /// End with this exit code after some seconds: `3@20`
+        #[arg(long, value_name = "CODE@SECONDS")]
+        exit: Option<String>,
+    },
+    /// A job that works in rounds and says how each went
+    Batch {
+        /// The service it is
+        #[arg(long, default_value = "batch")]
+        id: String,
+        /// Between two rounds
+        #[arg(long, default_value = "2s", value_parser = parse_interval)]
+        every: std::time::Duration,
+    },
+}
+
+fn parse_interval(text: &str) -> Result<std::time::Duration, String> {
+    lifesign_config::time::parse_duration(text).ok_or_else(|| "write it as 250ms, 5s or 1m30s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_metric_is_a_name_and_a_finite_number() {
+        assert_eq!(parse_metric("queue=12.5"), Ok(("queue".to_owned(), 12.5)));
+        for bad in ["queue", "queue=", "queue=many", "queue=inf", "queue=NaN"] {
+            assert!(parse_metric(bad).is_err(), "{bad}");
+        }
+    }
+}

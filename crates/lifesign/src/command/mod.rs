@@ -1,0 +1,40 @@
+//! The commands, one file for each kind.
+
+mod act;
+mod beat;
+mod config;
+mod explain;
+mod incidents;
+mod status;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::remote::Remote;
+use crate::{sample, up};
+
+pub(crate) use config::load as load_configuration;
+
+/// Runs what was asked for.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let lang = cli.lang();
+    let json = cli.global.json;
+    let remote = || Remote::new(&cli.global);
+    match &cli.command {
+        Command::Up(file) => up::run(file, lang),
+        Command::Config(command) => config::run(command, lang, json),
+        Command::Status { id: None } => status::all(&remote(), lang, json),
+        Command::Status { id: Some(id) } => status::one(&remote(), id, lang, json),
+        Command::Incidents { id: None, open } => incidents::all(&remote(), *open, lang, json),
+        Command::Incidents { id: Some(id), .. } => incidents::one(&remote(), *id, lang, json),
+        Command::Explain { id } => explain::run(&remote(), id, lang, json),
+        Command::Ack { id } => act::acknowledge(&remote(), *id, lang, json),
+        Command::Restart { id } => act::service(&remote(), id, "restart", lang, json),
+        Command::Pause { id } => act::service(&remote(), id, "pause", lang, json),
+        Command::Resume { id } => act::service(&remote(), id, "resume", lang, json),
+        Command::Beat { id, status, metrics, message } => {
+            beat::run(&remote(), id, *status, metrics, message.as_deref(), lang, json)
+        }
+        Command::Reload => act::reload(&remote(), lang, json),
+        Command::Sample(sample) => sample::run(sample, &cli.global).map_err(Failure::from),
+    }
+}

@@ -1,0 +1,159 @@
+//! `lifesign status`: the services, worst first, or one with all its evidence.
+
+use std::collections::BTreeMap;
+
+use lifesign_core::evidence::Component;
+use lifesign_core::model::{CheckKind, CheckState, IncidentId, Reason, State};
+use lifesign_core::time::Wall;
+use lifesign_lang::Lang;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::print::{self, Colour};
+use crate::remote::Remote;
+
+/// What is shown of a service. The API tells more; what it adds later must not break this.
+#[derive(Debug, Deserialize)]
+struct Service {
+    id: String,
+    host: String,
+    state: State,
+    reason: Option<Reason>,
+    since: Wall,
+    last_heartbeat_at: Option<Wall>,
+    paused: bool,
+    checks: Vec<Check>,
+    metrics: BTreeMap<String, f64>,
+    incident_id: Option<IncidentId>,
+    detail: String,
+    components: Vec<Component>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Check {
+    kind: CheckKind,
+    name: String,
+    state: CheckState,
+    output: String,
+}
+
+pub(super) fn all(remote: &Remote, lang: Lang, json: bool) -> Result<(), Failure> {
+    let items = remote.list("/api/v1/services")?;
+    if json {
+        print::json(&serde_json::json!({ "items": items, "next": null }));
+        return Ok(());
+    }
+    let mut services = items
+        .into_iter()
+        .map(serde_json::from_value::<Service>)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(anyhow::Error::from)?;
+    if services.is_empty() {
+        print::line(lang.word("cli-no-services"));
+        return Ok(());
+    }
+    services.sort_by_key(|service| (rank(service.state), service.id.clone()));
+    let now = lifesign_os::clock::now().wall;
+    let head: Vec<String> = ["id", "host", "state", "reason", "since", "beat"]
+        .iter()
+        .map(|column| lang.word(&format!("cli-column-{column}")))
+        .collect();
+    let rows: Vec<Vec<String>> = services
+        .iter()
+        .map(|service| {
+            let mut reason = service.reason.map_or_else(String::new, |reason| lang.reason(reason));
+            if service.paused {
+                reason = format!("{reason} [{}]", lang.word("cli-paused")).trim_start().to_owned();
+            }
+            vec![
+                service.id.clone(),
+                service.host.clone(),
+                print::state(lang, service.state, 0),
+                if reason.is_empty() { "-".to_owned() } else { reason },
+                lang.ago(now.since(service.since)),
+                service.last_heartbeat_at.map_or_else(|| "-".to_owned(), |at| lang.ago(now.since(at))),
+            ]
+        })
+        .collect();
+    print::table(&head, &rows);
+    Ok(())
+}
+
+/// The worst comes first.
+fn rank(state: State) -> u8 {
+    match state {
+        State::Down => 0,
+        State::Suspect => 1,
+        State::Degraded => 2,
+        State::Unknown => 3,
+        State::Pending => 4,
+        State::Up => 5,
+    }
+}
+
+pub(super) fn one(remote: &Remote, id: &str, lang: Lang, json: bool) -> Result<(), Failure> {
+    let answer: Value = remote.get(&format!("/api/v1/services/{id}"))?;
+    if json {
+        print::json(&answer);
+        return Ok(());
+    }
+    let service: Service = serde_json::from_value(answer).map_err(anyhow::Error::from)?;
+    let now = lifesign_os::clock::now().wall;
+    let mut title =
+        format!("{}  {}", print::coloured(&service.id, Colour::Bold), print::state(lang, service.state, 0));
+    if let Some(reason) = service.reason {
+        title.push_str(&format!("  {}", lang.reason(reason)));
+    }
+    if service.paused {
+        title.push_str(&format!("  [{}]", lang.word("cli-paused")));
+    }
+    print::line(title);
+    print::line(format!("{}  {}", service.host, lang.ago(now.since(service.since))));
+    print::line(print::one_line(&service.detail, 300));
+    if let Some(incident) = service.incident_id {
+        print::line(print::coloured(
+            &lang.text("cli-incident", &[("id", incident.to_string().into())]),
+            Colour::Red,
+        ));
+    }
+    if !service.checks.is_empty() {
+        print::line("");
+        let head: Vec<String> = ["check", "result", "output"]
+            .iter()
+            .map(|column| lang.word(&format!("cli-column-{column}")))
+            .collect();
+        let rows: Vec<Vec<String>> = service
+            .checks
+            .iter()
+            .map(|check| {
+                vec![
+                    format!("{} {}", lang.check_kind(check.kind), check.name),
+                    lang.check_state(check.state),
+                    print::one_line(&check.output, 100),
+                ]
+            })
+            .collect();
+        print::table(&head, &rows);
+    }
+    if !service.components.is_empty() {
+        print::line("");
+        print::line(print::coloured(&lang.word("cli-components"), Colour::Bold));
+        for component in &service.components {
+            let status = if component.up {
+                component.status.clone()
+            } else {
+                print::coloured(&print::one_line(&component.status, 40), Colour::Red)
+            };
+            print::line(format!("  {}  {status}", component.name));
+        }
+    }
+    if !service.metrics.is_empty() {
+        print::line("");
+        print::line(print::coloured(&lang.word("cli-metrics"), Colour::Bold));
+        for (name, value) in &service.metrics {
+            print::line(format!("  {name}  {value}"));
+        }
+    }
+    Ok(())
+}

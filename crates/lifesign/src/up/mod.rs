@@ -1,0 +1,241 @@
+//! `lifesign up`: server and agent in one process.
+//!
+//! Order of start: configuration, store, restored state, engine, outbox, API, agent; then it says that it
+//! is ready. Stop in reverse. Server and agent know nothing of each other: what one has for the other goes
+//! through two channels made here.
+
+mod banner;
+pub(crate) mod kinds;
+mod translate;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use lifesign_agent::{Agent, Command, Setup};
+use lifesign_component::{Board, Component, Supervisor};
+use lifesign_core::model::HostName;
+use lifesign_lang::Lang;
+use lifesign_os::signal::{Signal, Signals};
+use lifesign_server::engine::{Clock, Work};
+use lifesign_server::reload::{Fresh, Load};
+use lifesign_server::{Parts, Server};
+use lifesign_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use self::kinds::{Checked, Configuration};
+use self::translate::Surroundings;
+use crate::cli::ConfigFile;
+use crate::command::load_configuration;
+use crate::data;
+use crate::failure::Failure;
+use crate::{logging, print};
+
+/// Observations on their way from the agent to the engine. When it is full, observers wait.
+const OBSERVATIONS: usize = 4096;
+/// Orders on their way from the server to the agent. When it is full, the engine's effects wait.
+const ORDERS: usize = 1024;
+/// How long one part may take to become ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Runs until told to stop.
+pub(crate) fn run(file: &ConfigFile, lang: Lang) -> Result<(), Failure> {
+    let loaded = load_configuration(&file.config, file.env.as_deref())?;
+    refuse_remote_agent(&loaded.config)?;
+    logging::start(&loaded.config.log);
+    let warnings = loaded.warnings.to_string();
+    if !warnings.trim().is_empty() {
+        print::hint(warnings.trim_end());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let source = Source { path: file.config.clone(), env: file.env.clone() };
+    runtime.block_on(serve(loaded, source, lang)).map_err(Failure::from)
+}
+
+/// Where the configuration came from, for reading it again.
+#[derive(Clone)]
+struct Source {
+    path: PathBuf,
+    env: Option<String>,
+}
+
+/// Under `up` the agent is in the same process and needs neither address nor token.
+fn refuse_remote_agent(config: &Configuration) -> Result<(), Failure> {
+    if config.agent.server.is_some() || config.agent.token.is_some() {
+        return Err(Failure::Configuration(
+            "error: `agent.server` and `agent.token` are for `lifesign agent`; under `up` take them out"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+async fn serve(loaded: Checked, source: Source, lang: Lang) -> anyhow::Result<()> {
+    let config = &loaded.config;
+    // Signals first: one that comes during the start is not lost.
+    let mut signals = Signals::new().context("failed to listen for signals")?;
+    let data_dir = config.server.data_dir.clone();
+    let (store, past) = Store::open(&data_dir, translate::store_options(config))?;
+    let listener = bind(config).await?;
+    let admin = data::admin_token(&data_dir)?;
+    let around = Arc::new(Surroundings {
+        host: host_name(config),
+        executable: std::env::current_exe().context("failed to find lifesign's own path")?,
+        listening: listener.local_addr().context("the listening socket has no address")?,
+        admin_token: admin.token.clone(),
+        supervised_token: data::supervised_token(&data_dir)?.token,
+        data_dir,
+    });
+
+    let (inputs, observations) = mpsc::channel(OBSERVATIONS);
+    let (commands, orders) = mpsc::channel(ORDERS);
+    let (work, work_given) = mpsc::channel(ORDERS);
+    let board = Board::default();
+    let watch = translate::watch(config, &around.host);
+    let spec = Arc::clone(&watch.spec);
+    let Server { components, state } = Server::new(Parts {
+        listener,
+        clock: Clock::new(lifesign_os::clock::now),
+        store: store.clone(),
+        past,
+        watch,
+        recipients: translate::recipients(config),
+        access: translate::access(config, &around)?,
+        inputs: observations,
+        work,
+        load: load_again(source, Arc::clone(&around), commands.clone()),
+        board: board.clone(),
+        limits: translate::limits(config),
+        is_metrics_open: config.server.open_metrics,
+        trusted_proxies: translate::trusted_proxies(config),
+        external_url: Some(around.local_url().into()),
+    })?;
+    let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
+    setup.assignments = translate::assignments(config, &around);
+    let agent = Agent::new(setup).component();
+
+    let mut supervisor = Supervisor::new(board);
+    let started =
+        start(&mut supervisor, components.into_iter().chain([link(work_given, commands), agent])).await;
+    if let Err(error) = started {
+        supervisor.stop().await;
+        return Err(error);
+    }
+    data::remember_server(&around.listening.to_string(), &around.data_dir);
+    banner::show(lang, &spec, &around, &admin);
+    tracing::info!(listening = %around.listening, services = spec.services.len(), host = %around.host, "Lifesign is ready");
+
+    let ended = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => break Ok(()),
+                Signal::Reload => {
+                    // The result is logged and audited by the reloader.
+                    drop(state.reloader.reload("SIGHUP".into()).await);
+                }
+            },
+            fatal = supervisor.fatal() => break Err(anyhow!(fatal)),
+        }
+    };
+    if ended.is_ok() {
+        print::line(lang.word("cli-stopping"));
+    }
+    tracing::info!("Lifesign is stopping");
+    supervisor.stop().await;
+    store.close().await;
+    ended
+}
+
+async fn start(
+    supervisor: &mut Supervisor,
+    components: impl Iterator<Item = Component>,
+) -> anyhow::Result<()> {
+    for component in components {
+        supervisor.start(component, READY_WITHIN).await?;
+    }
+    Ok(())
+}
+
+async fn bind(config: &Configuration) -> anyhow::Result<TcpListener> {
+    let address = config.server.listen;
+    TcpListener::bind(address).await.with_context(|| {
+        format!("failed to listen on {address}; is another lifesign running? Choose another `server.listen`")
+    })
+}
+
+fn host_name(config: &Configuration) -> HostName {
+    config.agent.host.clone().unwrap_or_else(lifesign_os::host::name).into()
+}
+
+/// Hands the server's orders to the agent of this process.
+fn link(mut work: mpsc::Receiver<Work>, commands: mpsc::Sender<Command>) -> Component {
+    Component::essential("link", move |mut ready, mut stop| async move {
+        ready.tell();
+        loop {
+            let order = tokio::select! {
+                () = stop.given() => return Ok(()),
+                order = work.recv() => order,
+            };
+            let command = match order {
+                Some(Work::Act(action)) => Command::Act(action),
+                Some(Work::LookNow(service)) => Command::LookNow(service),
+                None => return Err("the engine gives no orders any more".into()),
+            };
+            // The agent is gone only while everything stops.
+            if commands.send(command).await.is_err() {
+                stop.given().await;
+                return Ok(());
+            }
+        }
+    })
+}
+
+/// Reads the configuration again, for a reload.
+fn load_again(source: Source, around: Arc<Surroundings>, commands: mpsc::Sender<Command>) -> Load {
+    Arc::new(move || {
+        let (source, around, commands) = (source.clone(), Arc::clone(&around), commands.clone());
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || {
+                let loaded = load_configuration(&source.path, source.env.as_deref());
+                let loaded = loaded.and_then(|loaded| refuse_remote_agent(&loaded.config).map(|()| loaded));
+                loaded.map_err(|failure| failure.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+            });
+            let loaded = read.await.map_err(|error| vec![error.to_string()])??;
+            fresh(&loaded, &around, commands).map_err(|error| vec![format!("{error:#}")])
+        })
+    })
+}
+
+fn fresh(
+    loaded: &Checked,
+    around: &Arc<Surroundings>,
+    commands: mpsc::Sender<Command>,
+) -> anyhow::Result<Fresh> {
+    let config = &loaded.config;
+    let mut warnings: Vec<String> = loaded.warnings.to_string().lines().map(str::to_owned).collect();
+    let moved = config.server.data_dir != around.data_dir
+        || (config.server.listen != around.listening && config.server.listen.port() != 0);
+    if moved {
+        warnings.push("`server.listen` and `server.data_dir` change only with a new start".to_owned());
+    }
+    if host_name(config) != around.host {
+        warnings.push("`agent.host` changes only with a new start".to_owned());
+    }
+    let assignments = translate::assignments(config, around);
+    Ok(Fresh {
+        watch: translate::watch(config, &around.host),
+        recipients: translate::recipients(config),
+        access: translate::access(config, around)?,
+        beats_per_second: translate::beats_per_second(config),
+        warnings,
+        then: Box::new(move || {
+            // The agent takes its orders one by one; a full queue must not hold up the reload's answer.
+            tokio::spawn(async move { commands.send(Command::Assign(assignments)).await });
+        }),
+    })
+}

@@ -1,0 +1,227 @@
+//! From the configuration to what each part is told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lifesign_agent::{Assignment, Assignments, Check, ProcessSpec, UnitKind};
+use lifesign_config::access::Privilege as Allowed;
+use lifesign_config::alerting::Language;
+use lifesign_config::check::DEFAULT_INTERVAL;
+use lifesign_config::unit::Unit;
+use lifesign_core::model::{HostName, ServiceId, Severity};
+use lifesign_core::spec::{HeartbeatSpec, ServiceSpec};
+use lifesign_lang::Lang;
+use lifesign_server::auth::{AccessTable, Digest, NoSuchRole, Privilege, Role, Token};
+use lifesign_server::engine::Watch;
+use lifesign_server::limits::{Limits, Network};
+use lifesign_server::outbox::Recipient;
+use lifesign_store::Options;
+
+use super::kinds::Configuration;
+
+/// The role of the processes that lifesign itself supervises: they may send heartbeats.
+const SUPERVISED: &str = "supervised";
+
+/// What is the same for the whole life of this process.
+pub(super) struct Surroundings {
+    /// The host's name.
+    pub(super) host: HostName,
+    /// This executable: `${self}` in a configuration.
+    pub(super) executable: PathBuf,
+    /// The data directory.
+    pub(super) data_dir: PathBuf,
+    /// Where the API listens.
+    pub(super) listening: SocketAddr,
+    /// The token people use.
+    pub(super) admin_token: String,
+    /// The token that supervised processes get.
+    pub(super) supervised_token: String,
+}
+
+impl Surroundings {
+    /// The API's address as seen from this host.
+    pub(super) fn local_url(&self) -> String {
+        let mut address = self.listening;
+        if address.ip().is_unspecified() {
+            let loopback = match address.ip() {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+            };
+            address.set_ip(loopback);
+        }
+        format!("http://{address}")
+    }
+}
+
+/// What the engine watches.
+pub(super) fn watch(config: &Configuration, host: &HostName) -> Watch {
+    Watch {
+        spec: Arc::new(lifesign_config::spec::spec(config, host)),
+        create_unknown: config
+            .heartbeats
+            .create_unknown
+            .then(|| unknown_service(config, host).map(Arc::new))
+            .flatten(),
+        most_created: config.server.limits.services as usize,
+    }
+}
+
+/// A service that is known only by its heartbeats: watched with the file's defaults. Its id is filled in
+/// by whoever makes it.
+fn unknown_service(config: &Configuration, host: &HostName) -> Option<ServiceSpec> {
+    let interval = config.defaults.interval.unwrap_or(DEFAULT_INTERVAL);
+    let timeout = config.defaults.timeout.unwrap_or(interval * 3);
+    Some(ServiceSpec {
+        id: ServiceId::new("unknown").ok()?,
+        host: Arc::clone(host),
+        unit: None,
+        heartbeat: Some(HeartbeatSpec {
+            interval,
+            timeout,
+            retries: config.defaults.retries.unwrap_or(2),
+            rise: 1,
+        }),
+        checks: Vec::new(),
+        depends_on: Vec::new(),
+        restart: None,
+        alert_on_degraded: false,
+        severity: Severity::Critical,
+        start_grace: timeout,
+    })
+}
+
+/// What the agent on this host watches.
+pub(super) fn assignments(config: &Configuration, around: &Surroundings) -> Assignments {
+    let services = lifesign_config::spec::services_on(config, &around.host)
+        .map(|service| Assignment {
+            id: service.id().clone(),
+            unit: service.keys.unit.as_ref().map(|unit| unit_kind(unit, service.id().as_str(), around)),
+            checks: service
+                .checks
+                .iter()
+                .zip(service.check_names())
+                .flat_map(|(check, names)| {
+                    check.targets.iter().zip(names).map(|(target, name)| Check {
+                        name: name.as_str().into(),
+                        interval: check.interval,
+                        timeout: check.timeout,
+                        jitter: check.interval / 20,
+                        probe: target.probe.clone(),
+                    })
+                })
+                .collect(),
+        })
+        .collect();
+    Assignments { services }
+}
+
+fn unit_kind(unit: &Unit, id: &str, around: &Surroundings) -> UnitKind {
+    match unit {
+        Unit::Systemd(name) => UnitKind::Systemd(name.clone()),
+        Unit::Scm(name) => UnitKind::Scm(name.clone()),
+        Unit::Process(process) => {
+            let mut env: Vec<(String, String)> = vec![
+                ("LIFESIGN_SERVER".to_owned(), around.local_url()),
+                ("LIFESIGN_TOKEN".to_owned(), around.supervised_token.clone()),
+                ("LIFESIGN_SERVICE".to_owned(), id.to_owned()),
+            ];
+            env.extend(process.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
+            UnitKind::Process(ProcessSpec {
+                argv: process.argv(&around.executable),
+                cwd: Some(process.cwd.clone()),
+                env,
+                stop_timeout: process.stop_timeout,
+                log: process_log(&around.data_dir, id),
+                log_limit: process.output.get(),
+            })
+        }
+    }
+}
+
+fn process_log(data_dir: &Path, id: &str) -> PathBuf {
+    data_dir.join("processes").join(format!("{id}.log"))
+}
+
+/// Who may do what.
+pub(super) fn access(config: &Configuration, around: &Surroundings) -> Result<AccessTable, NoSuchRole> {
+    let privilege = |allowed: &Allowed| match allowed {
+        Allowed::Read => Privilege::Read,
+        Allowed::Write => Privilege::Write,
+        Allowed::Delete => Privilege::Delete,
+    };
+    let mut roles: Vec<Role> = config
+        .access
+        .roles
+        .iter()
+        .map(|role| Role {
+            name: role.name.as_str().into(),
+            privileges: role.privileges.iter().map(privilege).collect(),
+        })
+        .collect();
+    roles.push(Role { name: SUPERVISED.into(), privileges: vec![Privilege::Write] });
+    let own = [("admin", "admin", &around.admin_token), (SUPERVISED, SUPERVISED, &around.supervised_token)]
+        .map(|(name, role, token)| Token { name: name.into(), role: role.into(), digest: Digest::of(token) });
+    let written = config.access.tokens.iter().map(|token| Token {
+        name: token.name.as_str().into(),
+        role: token.role.as_str().into(),
+        digest: Digest::of(token.token.expose()),
+    });
+    let tokens: Vec<Token> = own.into_iter().chain(written).collect();
+    AccessTable::new(&roles, &tokens)
+}
+
+/// Who is told.
+pub(super) fn recipients(config: &Configuration) -> Vec<Recipient> {
+    config
+        .receivers
+        .iter()
+        .map(|receiver| Recipient {
+            name: receiver.name().into(),
+            lang: match receiver.keys.lang {
+                Language::English => Lang::En,
+                Language::Chinese => Lang::Zh,
+            },
+            how: Arc::new(receiver.target.clone()),
+        })
+        .collect()
+}
+
+/// Heartbeats a second of one service.
+pub(super) fn beats_per_second(config: &Configuration) -> Option<NonZeroU32> {
+    NonZeroU32::new(config.heartbeats.rate_per_second)
+}
+
+/// Limits of the HTTP side.
+pub(super) fn limits(config: &Configuration) -> Limits {
+    let written = &config.server.limits;
+    let bytes = |size: lifesign_config::Bytes| usize::try_from(size.get()).unwrap_or(usize::MAX);
+    Limits {
+        connections: written.connections as usize,
+        headers_within: written.headers_within,
+        header_bytes: bytes(written.header_size),
+        headers: written.headers as usize,
+        body_bytes: bytes(written.body_size),
+        body_within: written.body_within,
+        stalled_within: written.stalled_within,
+        followers: written.followers as usize,
+        beats_per_second: beats_per_second(config),
+        ..Limits::default()
+    }
+}
+
+/// Proxies whose `X-Forwarded-*` headers are believed.
+pub(super) fn trusted_proxies(config: &Configuration) -> Vec<Network> {
+    config.trusted_proxies.iter().filter_map(|network| network.to_string().parse().ok()).collect()
+}
+
+/// How long the store keeps the past.
+pub(super) fn store_options(config: &Configuration) -> Options {
+    let mut options = Options::default();
+    let written = &config.server.retention;
+    options.retention.incidents.age = written.incidents;
+    options.retention.transitions.age = written.history;
+    options.retention.audit.age = written.audit;
+    options
+}
