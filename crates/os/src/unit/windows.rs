@@ -1,7 +1,7 @@
 //! The service control manager.
 //!
-//! [`observer`] is the thread that watches; [`tracker`] makes reports of what it sees, and says what counts as an
-//! ordered stop; [`orders`] starts and stops; [`scm`] holds the calls.
+//! [`observer`] is the thread that watches, [`watched`] one service on it; [`tracker`] makes reports of what is
+//! seen, and says what counts as an ordered stop; [`orders`] starts and stops; [`scm`] holds the calls.
 //!
 //! Event subscriptions of newer systems (`SubscribeServiceChangeNotifications`) are not used: they add nothing
 //! to a notification per service.
@@ -21,6 +21,8 @@ mod orders;
 mod scm;
 #[path = "windows/tracker.rs"]
 mod tracker;
+#[path = "windows/watched.rs"]
+mod watched;
 
 pub(super) const KIND: &str = "scm";
 pub(super) const LIST_COMMAND: &str = "sc query state= all";

@@ -1,0 +1,307 @@
+//! One watched service: what is open of it, and how it is looked at. Lives on the observer's thread.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::io;
+use std::mem;
+use std::ptr::without_provenance_mut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lifesign_core::evidence::{UnitReport, UnitState};
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_ALREADY_REGISTERED, ERROR_INVALID_PARAMETER, ERROR_SERVICE_MARKED_FOR_DELETE,
+    ERROR_SERVICE_NOTIFY_CLIENT_LAGGING,
+};
+use windows_sys::Win32::System::Services::{
+    SERVICE_NOTIFY_2W, SERVICE_NOTIFY_CONTINUE_PENDING, SERVICE_NOTIFY_DELETE_PENDING,
+    SERVICE_NOTIFY_PAUSE_PENDING, SERVICE_NOTIFY_PAUSED, SERVICE_NOTIFY_RUNNING,
+    SERVICE_NOTIFY_START_PENDING, SERVICE_NOTIFY_STATUS_CHANGE, SERVICE_NOTIFY_STOP_PENDING,
+    SERVICE_NOTIFY_STOPPED, SERVICE_STOPPED,
+};
+
+use super::observer::Mailbox;
+use super::scm::{Access, Scm, ScmError, Service, Status, empty_notification};
+use super::tracker::{Death, Main, Sight, Tracker};
+use crate::process_handle::{ExitWatch, ProcessHandle, Rights};
+use crate::unit::{RECONCILE_EVERY, Sink};
+
+/// How soon a deleted or lagging service is opened again.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// Notifications in a row that brought nothing new, before the next one is waited for only after [`CALM`].
+const EMPTY_NOTIFICATIONS: u32 = 4;
+/// Bounds the rate of notifications that bring nothing new.
+const CALM: Duration = Duration::from_millis(100);
+
+const ALL_CHANGES: u32 = SERVICE_NOTIFY_STOPPED
+    | SERVICE_NOTIFY_START_PENDING
+    | SERVICE_NOTIFY_STOP_PENDING
+    | SERVICE_NOTIFY_RUNNING
+    | SERVICE_NOTIFY_CONTINUE_PENDING
+    | SERVICE_NOTIFY_PAUSE_PENDING
+    | SERVICE_NOTIFY_PAUSED
+    | SERVICE_NOTIFY_DELETE_PENDING;
+
+thread_local! {
+    /// What the callbacks of this thread heard since it last looked: unit, status of the notification, state.
+    static HEARD: RefCell<Vec<(u64, u32, u32)>> = const { RefCell::new(Vec::new()) };
+}
+
+unsafe extern "system" fn notified(parameter: *const c_void) {
+    // SAFETY: the parameter is the buffer given to NotifyServiceStatusChangeW, which the thread keeps until
+    // no callback can come any more.
+    let notification = unsafe { &*parameter.cast::<SERVICE_NOTIFY_2W>() };
+    let heard = (
+        notification.pContext.addr() as u64,
+        notification.dwNotificationStatus,
+        notification.ServiceStatus.dwCurrentState,
+    );
+    HEARD.with_borrow_mut(|all| all.push(heard));
+}
+
+/// What the callbacks of this thread have heard since the last call.
+pub(super) fn heard() -> Vec<(u64, u32, u32)> {
+    HEARD.take()
+}
+
+/// A buffer that waits for its notification.
+type Buffer = Box<SERVICE_NOTIFY_2W>;
+
+/// Buffers of closed notifications, with the time of the close.
+pub(super) type Retired = Vec<(Instant, Buffer)>;
+
+/// The main process, held open.
+struct Held {
+    process: ProcessHandle,
+    exit: Option<ExitWatch>,
+}
+
+/// One watched service.
+pub(super) struct Unit {
+    pub(super) name: String,
+    sink: Sink,
+    live: Arc<AtomicBool>,
+    pub(super) tracker: Tracker,
+    service: Option<Service>,
+    /// A notification is asked for and has not come.
+    armed: bool,
+    buffer: Buffer,
+    held: Option<Held>,
+    /// The process that ended last.
+    buried: Option<Death>,
+    empty_notifications: u32,
+    /// When it is to be looked at next.
+    pub(super) due: Instant,
+}
+
+impl Unit {
+    pub(super) fn new(name: String, sink: Sink, live: Arc<AtomicBool>) -> Self {
+        Self {
+            name,
+            sink,
+            live,
+            tracker: Tracker::default(),
+            service: None,
+            armed: false,
+            buffer: Box::new(empty_notification()),
+            held: None,
+            buried: None,
+            empty_notifications: 0,
+            due: Instant::now(),
+        }
+    }
+
+    /// Lets go of the service, which also ends its notification.
+    pub(super) fn close(&mut self, retired: &mut Retired) {
+        self.service = None;
+        if mem::take(&mut self.armed) {
+            let buffer = mem::replace(&mut self.buffer, Box::new(empty_notification()));
+            retired.push((Instant::now(), buffer));
+        }
+    }
+
+    /// A notification came.
+    pub(super) fn heard(&mut self, status: u32, state: u32, retired: &mut Retired) {
+        self.armed = false;
+        if status == 0 {
+            self.tracker.heard(state);
+            self.due = Instant::now();
+            if self.empty_notifications >= EMPTY_NOTIFICATIONS {
+                self.due += CALM;
+            }
+            self.empty_notifications = self.empty_notifications.saturating_add(1);
+        } else {
+            // Marked for deletion: while anybody holds it open, it cannot go.
+            self.close(retired);
+            self.due = Instant::now() + REOPEN_AFTER;
+        }
+    }
+
+    /// Looks, reports what is new, and makes sure that the next change is heard.
+    pub(super) fn attend(
+        &mut self,
+        id: u64,
+        mailbox: &Arc<Mailbox>,
+        scm: &mut Option<Scm>,
+        retired: &mut Retired,
+    ) {
+        self.due = Instant::now() + RECONCILE_EVERY;
+        if self.tracker.last().is_some_and(|last| matches!(last.state, UnitState::Stopped { .. })) {
+            // Held open, a stopped service that somebody deleted could not go, and nobody could make it anew.
+            self.close(retired);
+        }
+        // Asked for before the look, so that no change falls between.
+        if self.open(scm).is_ok() {
+            self.arm(id, retired);
+        }
+        let news = self.look(mailbox, scm, retired);
+        self.hold_on(id, mailbox);
+        if !news.is_empty() {
+            self.empty_notifications = 0;
+        }
+        for report in news {
+            if self.live.load(Ordering::Acquire) {
+                (self.sink)(report);
+            }
+        }
+    }
+
+    fn open(&mut self, scm: &mut Option<Scm>) -> Result<&Service, ScmError> {
+        if self.service.is_none() {
+            let manager = match scm.take() {
+                Some(manager) => manager,
+                None => Scm::connect()?,
+            };
+            self.service = Some(scm.insert(manager).open(&self.name, Access::Look)?);
+        }
+        self.service.as_ref().ok_or(ScmError(0))
+    }
+
+    /// Asks for the next notification, unless one is outstanding.
+    fn arm(&mut self, id: u64, retired: &mut Retired) {
+        let Some(service) = self.service.as_ref().filter(|_| !self.armed) else { return };
+        *self.buffer = SERVICE_NOTIFY_2W {
+            dwVersion: SERVICE_NOTIFY_STATUS_CHANGE,
+            pfnNotifyCallback: Some(notified),
+            pContext: without_provenance_mut(id as usize),
+            ..empty_notification()
+        };
+        // SAFETY: the buffer is boxed, and `close` retires it for as long as a callback could come.
+        match unsafe { service.notify(ALL_CHANGES, &raw mut *self.buffer) } {
+            Ok(()) | Err(ScmError(ERROR_ALREADY_REGISTERED)) => self.armed = true,
+            Err(ScmError(ERROR_SERVICE_MARKED_FOR_DELETE | ERROR_SERVICE_NOTIFY_CLIENT_LAGGING)) => {
+                self.close(retired);
+                self.due = Instant::now() + REOPEN_AFTER;
+            }
+            // The poll and the process handle remain.
+            Err(error) => tracing::debug!(service = self.name, %error, "No status notification"),
+        }
+    }
+
+    /// One look, without notification. Gives what is new.
+    pub(super) fn look(
+        &mut self,
+        mailbox: &Mailbox,
+        scm: &mut Option<Scm>,
+        retired: &mut Retired,
+    ) -> Vec<UnitReport> {
+        // Before the status is asked for: a service that reports its stop and then exits must not look as if it
+        // had died without a word.
+        let death = self.release_dead();
+        let mut status = match self.open(scm).and_then(Service::status) {
+            Ok(status) => status,
+            Err(error) => return self.unseen(error, scm, retired).into_iter().collect(),
+        };
+        let mut main = self.main(&status);
+        if matches!(main, Main::Dead(_)) {
+            // For the same reason: found dead only after the status was asked for.
+            match self.open(scm).and_then(Service::status) {
+                Ok(newer) => status = newer,
+                Err(error) => return self.unseen(error, scm, retired).into_iter().collect(),
+            }
+            main = self.main(&status);
+        }
+        self.tracker.see(&Sight {
+            state: status.dwCurrentState,
+            win32: status.dwWin32ExitCode,
+            specific: status.dwServiceSpecificExitCode,
+            main,
+            death,
+            our_stop: mailbox.is_our_stop(&self.name),
+        })
+    }
+
+    /// The service could not be looked at.
+    fn unseen(
+        &mut self,
+        error: ScmError,
+        scm: &mut Option<Scm>,
+        retired: &mut Retired,
+    ) -> Option<UnitReport> {
+        self.close(retired);
+        let why = error.to_string();
+        if error.is_not_found() {
+            self.held = None;
+            return self.tracker.not_found(&why);
+        }
+        // A handle of a manager that was restarted stays bad; the next look connects anew.
+        *scm = None;
+        self.tracker.blind(&why)
+    }
+
+    /// Lets go of the held process if it has ended.
+    fn release_dead(&mut self) -> Option<Death> {
+        let held = self.held.as_ref()?;
+        let death = Death { pid: held.process.process().pid, code: Some(held.process.exit_code()?) };
+        self.held = None;
+        self.buried = Some(death);
+        Some(death)
+    }
+
+    /// The process the service control manager names.
+    fn main(&mut self, status: &Status) -> Main {
+        let pid = status.dwProcessId;
+        if pid == 0 || status.dwCurrentState == SERVICE_STOPPED {
+            self.held = None;
+            return Main::Unnamed;
+        }
+        if let Some(held) = self.held.as_ref().filter(|held| held.process.process().pid == pid) {
+            return Main::Alive(held.process.process());
+        }
+        self.held = None;
+        match ProcessHandle::open(pid, Rights::Watch) {
+            Ok(process) => match process.exit_code() {
+                Some(code) => Main::Dead(Death { pid, code: Some(code) }),
+                None => {
+                    let main = Main::Alive(process.process());
+                    self.held = Some(Held { process, exit: None });
+                    main
+                }
+            },
+            Err(error) if is(&error, ERROR_INVALID_PARAMETER) => Main::Dead(
+                self.buried.filter(|buried| buried.pid == pid).unwrap_or(Death { pid, code: None }),
+            ),
+            Err(error) => {
+                if !is(&error, ERROR_ACCESS_DENIED) {
+                    tracing::debug!(service = self.name, pid, %error, "The process cannot be opened");
+                }
+                Main::Hidden(pid)
+            }
+        }
+    }
+
+    /// Waits for the end of a process that is newly held.
+    fn hold_on(&mut self, id: u64, mailbox: &Arc<Mailbox>) {
+        let Some(held) = self.held.as_mut().filter(|held| held.exit.is_none()) else { return };
+        let mailbox = Arc::clone(mailbox);
+        match held.process.on_exit(move || mailbox.died(id)) {
+            Ok(exit) => held.exit = Some(exit),
+            Err(error) => tracing::warn!(service = self.name, %error, "Deaths are seen by the poll only"),
+        }
+    }
+}
+
+fn is(error: &io::Error, code: u32) -> bool {
+    error.raw_os_error() == Some(code.cast_signed())
+}
