@@ -1,6 +1,6 @@
 //! The two clocks of the engine, read together.
 //!
-//! [`Mono`](lifesign_core::time::Mono) must know about suspend: a laptop that slept an hour has not heard
+//! [`Mono`] must know about suspend: a laptop that slept an hour has not heard
 //! a heartbeat for an hour. `std::time::Instant` stands still meanwhile on Linux, hence the systems' own calls.
 
 use std::time::{SystemTime, UNIX_EPOCH};
