@@ -3,6 +3,7 @@
 mod bus;
 mod meaning;
 mod properties;
+mod tracker;
 mod watcher;
 
 use std::borrow::Cow;

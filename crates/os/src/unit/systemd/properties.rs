@@ -107,3 +107,47 @@ impl Properties {
         self.active_state == "inactive" && self.inactive_exit == 0 && self.exec_pid == 0
     }
 }
+
+/// Pictures of units for the tests of this folder.
+#[cfg(test)]
+pub(super) mod samples {
+    use super::Properties;
+
+    /// When a unit left `active` whose process ended, at 200, by itself.
+    pub(crate) const BY_ITSELF: u64 = 201;
+    /// When one left it that somebody had ordered to stop.
+    pub(crate) const BY_ORDER: u64 = 199;
+
+    /// A simple service that became active at 100 with process 10.
+    pub(crate) fn running() -> Properties {
+        Properties {
+            load_state: "loaded".to_owned(),
+            active_state: "active".to_owned(),
+            sub_state: "running".to_owned(),
+            inactive_exit: 100,
+            active_enter: 100,
+            main_pid: 10,
+            result: "success".to_owned(),
+            exec_pid: 10,
+            exec_start: 100,
+            runtime_max: u64::MAX,
+            ..Properties::default()
+        }
+    }
+
+    /// The same, ended with `result` and this code and status; it left `active` at `left`, the process ended at 200.
+    pub(crate) fn ended_as(result: &str, code: i32, status: i32, left: u64) -> Properties {
+        let active_state = if result == "success" { "inactive" } else { "failed" };
+        Properties {
+            active_state: active_state.to_owned(),
+            sub_state: if result == "success" { "dead" } else { "failed" }.to_owned(),
+            active_exit: left,
+            main_pid: 0,
+            result: result.to_owned(),
+            exec_exit: 200,
+            exec_code: code,
+            exec_status: status,
+            ..running()
+        }
+    }
+}

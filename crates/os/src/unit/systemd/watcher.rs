@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
 use super::bus::{Link, Reading, Session};
-use super::meaning::Tracker;
 use super::properties::Properties;
+use super::tracker::Tracker;
 use super::{full_name, means_not_found};
 use crate::pidfd::PidFd;
 use crate::unit::{RECONCILE_EVERY, Sink};
