@@ -1,6 +1,9 @@
 //! What a heartbeat costs, beside the least that any table of services could do: one hash look-up and one
 //! write. Ratios count; the nanoseconds are this machine's.
-#![expect(clippy::disallowed_methods, reason = "a benchmark measures, the engine itself never looks at a clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures, the engine itself never looks at a clock"
+)]
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -18,7 +21,10 @@ const ROUNDS: usize = 5;
 const BEATS: usize = 500_000;
 
 fn main() {
-    println!("{:>9}  {:>12}  {:>12}  {:>6}  {:>14}", "services", "bare table", "engine", "ratio", "all fall silent");
+    println!(
+        "{:>9}  {:>12}  {:>12}  {:>6}  {:>14}",
+        "services", "bare table", "engine", "ratio", "all fall silent"
+    );
     for services in [1_000, 10_000, 100_000] {
         let ids: Vec<ServiceId> =
             (0..services).filter_map(|n| ServiceId::new(&format!("service-{n}")).ok()).collect();
@@ -39,7 +45,9 @@ fn main() {
             silent.as_secs_f64() * 1e3
         );
     }
-    println!("per heartbeat, medians of {ROUNDS} rounds of {BEATS} beats; without parsing, network and store");
+    println!(
+        "per heartbeat, medians of {ROUNDS} rounds of {BEATS} beats; without parsing, network and store"
+    );
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

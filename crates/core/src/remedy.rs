@@ -13,7 +13,7 @@ use crate::spec::RestartSpec;
 use crate::time::Mono;
 
 /// How long an action may stay without an answer before it counts as failed.
-pub(crate) const ACTION_TIMEOUT: Duration = Duration::from_secs(180);
+pub(crate) const ACTION_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Where the remedy of one service stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,9 +65,11 @@ impl Remedy {
             self.step = Step::Scheduled(at);
             return (at, false);
         }
-        // The restart that must leave the window so that one more fits.
-        let index = self.restarts.len() - spec.budget.max(1) as usize;
-        let free = self.restarts.get(index).map_or(at, |oldest| *oldest + spec.window);
+        // The restart that must leave the window so that one more fits; a budget of nothing never frees.
+        let index = (spec.budget > 0).then(|| self.restarts.len().saturating_sub(spec.budget as usize));
+        let free = index
+            .and_then(|index| self.restarts.get(index))
+            .map_or(Mono::NEVER, |oldest| *oldest + spec.window);
         self.step = Step::Withheld(free.max(at));
         (free.max(at), true)
     }
@@ -148,6 +150,12 @@ mod tests {
         let waits: Vec<u64> = (0..8).map(|attempt| backoff(&spec(3), attempt).as_secs()).collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300, 300]);
         assert_eq!(backoff(&spec(3), 500).as_secs(), 300);
+    }
+
+    #[test]
+    fn a_budget_of_nothing_never_restarts() {
+        let mut remedy = Remedy::default();
+        assert_eq!(remedy.schedule(Mono::ZERO, &spec(0), &"remediation".into()), (Mono::NEVER, true));
     }
 
     proptest! {

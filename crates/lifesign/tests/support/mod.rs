@@ -31,6 +31,49 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// `lifesign up` with this configuration in `dir`, not started yet. What it says goes to `stdout.log` and
+/// `stderr.log` there.
+pub fn up(dir: &Path, configuration: &str) -> Command {
+    let file = dir.join("lifesign.yaml");
+    std::fs::write(&file, configuration).unwrap();
+    let log = |name| std::fs::OpenOptions::new().create(true).append(true).open(dir.join(name)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lifesign"));
+    command
+        .args(["--lang", "en", "up", "-c"])
+        .arg(&file)
+        .env_remove("LIFESIGN_ENV")
+        .env("XDG_STATE_HOME", dir.join("state"))
+        .env("LOCALAPPDATA", dir.join("state"))
+        .stdin(Stdio::null())
+        .stdout(log("stdout.log"))
+        .stderr(log("stderr.log"));
+    command
+}
+
+/// Runs `lifesign up` that is to end by itself, in a `dir` where none runs; its exit code and all it said.
+#[track_caller]
+pub fn refused(dir: &Path, configuration: &str, change: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
+    let mut command = up(dir, configuration);
+    change(&mut command);
+    let mut child = command.spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let said = |name| std::fs::read_to_string(dir.join(name)).unwrap();
+    let said = said("stdout.log") + &said("stderr.log");
+    assert!(status.is_some(), "lifesign did not refuse: {said}");
+    (status.and_then(|status| status.code()), said)
+}
+
 /// A running `lifesign up`.
 pub struct Lifesign {
     child: Child,
@@ -49,19 +92,8 @@ impl Lifesign {
 
     /// [`Lifesign::start`] with a change to the command, such as its environment.
     pub fn start_with(dir: &Path, configuration: &str, change: impl FnOnce(&mut Command)) -> Self {
-        let file = dir.join("lifesign.yaml");
-        std::fs::write(&file, configuration).unwrap();
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("stderr.log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lifesign"));
-        command
-            .args(["--lang", "en", "up", "-c"])
-            .arg(&file)
-            .env_remove("LIFESIGN_ENV")
-            .env("XDG_STATE_HOME", dir.join("state"))
-            .env("LOCALAPPDATA", dir.join("state"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log);
+        let mut command = up(dir, configuration);
+        command.stdout(Stdio::piped());
         change(&mut command);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -116,6 +148,37 @@ impl Lifesign {
         (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// Sends a POST and does not wait for the answer. The connection lives as long as what is returned.
+    pub fn post_blindly(&self, path: &str, body: &Value) -> TcpStream {
+        let (host, body) = (self.base.trim_start_matches("http://"), body.to_string());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.token,
+            body.len(),
+        );
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    /// Every item of a list, oldest first, over all its pages.
+    pub fn all(&self, path: &str) -> Vec<Value> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (status, page) = self.get(&format!("{path}?limit=100{cursor}"));
+            assert_eq!(status, 200, "{page}");
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        items.reverse();
+        items
+    }
+
     pub fn service(&self, id: &str) -> Value {
         self.get(&format!("/api/v1/services/{id}")).1
     }
@@ -168,18 +231,16 @@ impl Lifesign {
 
 impl Drop for Lifesign {
     fn drop(&mut self) {
-        // Supervised processes must not outlive the story.
-        let pids: Vec<u64> = match self.child.try_wait() {
-            Ok(None) => {
-                let services = self.get("/api/v1/services").1;
-                let items = services["items"].as_array().cloned().unwrap_or_default();
-                items.iter().filter_map(|service| service["pid"].as_u64()).collect()
+        // One that has ended is not told to stop: its number may be another's by now.
+        if let Ok(None) = self.child.try_wait() {
+            // Supervised processes must not outlive the story.
+            let services = self.get("/api/v1/services").1;
+            let items = services["items"].as_array().cloned().unwrap_or_default();
+            let pids: Vec<u64> = items.iter().filter_map(|service| service["pid"].as_u64()).collect();
+            ask_to_stop(&mut self.child);
+            for pid in pids {
+                kill_process(pid);
             }
-            _ => Vec::new(),
-        };
-        ask_to_stop(&mut self.child);
-        for pid in pids {
-            kill_process(pid);
         }
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.dir.join("stderr.log")).unwrap_or_default();

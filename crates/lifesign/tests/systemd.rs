@@ -1,0 +1,144 @@
+//! The same story with units of a real systemd. Needs root and `apt-get install -y systemd dbus util-linux`.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Instant;
+
+use support::{Hook, Lifesign, free_port, kill_process, wait_for};
+
+/// A systemd of the test's own; stopped with all its processes when dropped.
+struct Lab {
+    base: tempfile::TempDir,
+}
+
+impl Lab {
+    fn start() -> Self {
+        let lab = Self { base: tempfile::tempdir().unwrap() };
+        let started = lab.script(&["start", "user"]);
+        assert!(
+            started.status.success(),
+            "this story needs root and a systemd to start (apt-get install -y systemd dbus util-linux): {}",
+            String::from_utf8_lossy(&started.stderr)
+        );
+        lab
+    }
+
+    fn script(&self, arguments: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/systemd-lab.sh");
+        Command::new(script)
+            .args(arguments)
+            .env("LIFESIGN_LAB_NAME", "story")
+            .env("LIFESIGN_LAB_BASE", self.base.path())
+            .output()
+            .unwrap()
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.base.path().join("lifesign-systemd-story")
+    }
+
+    fn unit(&self, name: &str, service: &str) {
+        let text = format!("[Unit]\nDefaultDependencies=no\n[Service]\n{service}\n");
+        std::fs::write(self.dir().join("units").join(name), text).unwrap();
+        self.systemctl(&["daemon-reload"]);
+    }
+
+    fn systemctl(&self, arguments: &[&str]) {
+        let mut all = vec!["exec", "systemctl", "--user"];
+        all.extend(arguments);
+        let output = self.script(&all);
+        assert!(
+            output.status.success(),
+            "systemctl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// The lab's manager answers on its session bus as the system's does on the system bus.
+    fn bus(&self) -> String {
+        format!("unix:path={}", self.dir().join("run/bus").display())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let stopped = self.script(&["stop"]);
+        if !stopped.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&stopped.stderr));
+        }
+    }
+}
+
+#[test]
+fn a_systemd_unit_is_watched_restarted_proven_and_told_of() {
+    let lab = Lab::start();
+    let dir = tempfile::tempdir().unwrap();
+    let mut hook = Hook::start();
+    let port = free_port();
+    let binary = env!("CARGO_BIN_EXE_lifesign");
+    lab.unit("shop.service", &format!("ExecStart={binary} sample web --port {port}"));
+    lab.systemctl(&["start", "shop.service"]);
+    let configuration = format!(
+        r#"
+server: {{ listen: "127.0.0.1:0" }}
+services:
+  - id: shop
+    unit: shop.service
+    checks: [ {{ http: {{ url: "http://127.0.0.1:{port}/health", interval: 500ms, timeout: 300ms }} }} ]
+    restart: {{ budget: 5 per 10m, backoff: 200ms..5s }}
+  - id: worker
+    unit: worker.service
+    heartbeat: {{ interval: 300ms, timeout: 1s, retries: 2 }}
+    restart: {{ budget: 5 per 10m, backoff: 200ms..5s }}
+receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
+"#,
+        hook.url
+    );
+    let lifesign = Lifesign::start_with(dir.path(), &configuration, |command| {
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", lab.bus());
+    });
+    lab.unit(
+        "worker.service",
+        &format!(
+            "ExecStart={binary} sample worker --id worker --interval 300ms\nEnvironment=LIFESIGN_SERVER={} LIFESIGN_TOKEN={}",
+            lifesign.base, lifesign.token
+        ),
+    );
+    lab.systemctl(&["start", "worker.service"]);
+
+    // Killed: seen at once, restarted through systemd, proven, told once each way.
+    let old = lifesign.wait_for_state("shop", "up", None)["pid"].as_u64().unwrap();
+    let begin = Instant::now();
+    kill_process(old);
+    let incident = wait_for("the kill is seen", || {
+        lifesign.incidents().into_iter().find(|incident| incident["service_id"] == "shop")
+    });
+    println!("kill of a systemd unit to incident, asked over HTTP: {:?}", begin.elapsed());
+    assert_eq!(incident["reason"], "killed");
+    wait_for("the incident is closed", || {
+        lifesign.incident(&incident["id"])["closed_at"].is_string().then_some(())
+    });
+    assert_ne!(lifesign.wait_for_state("shop", "up", None)["pid"].as_u64().unwrap(), old);
+    let told = hook.wait_for("shop", 2);
+    assert_eq!((&told[0].1["status"], &told[1].1["status"]), (&"firing".into(), &"resolved".into()));
+
+    // Stopped by an operator: down, and nobody is alarmed.
+    lab.systemctl(&["stop", "shop.service"]);
+    lifesign.wait_for_state("shop", "down", Some("stopped_by_operator"));
+    assert_eq!(lifesign.service("shop")["incident_id"], serde_json::Value::Null);
+    lab.systemctl(&["start", "shop.service"]);
+    lifesign.wait_for_state("shop", "up", None);
+    assert_eq!(lifesign.incidents().iter().filter(|incident| incident["service_id"] == "shop").count(), 1);
+
+    // Stalled: it runs, its heart is silent.
+    let old = lifesign.wait_for_state("worker", "up", None)["pid"].as_u64().unwrap();
+    assert!(Command::new("kill").args(["-STOP", &old.to_string()]).status().unwrap().success());
+    lifesign.wait_for_state("worker", "suspect", Some("missed_heartbeat"));
+    lifesign.wait_for_state("worker", "down", Some("hung"));
+    let again = lifesign.wait_for_state("worker", "up", None);
+    assert_ne!(again["pid"].as_u64().unwrap(), old);
+    assert_eq!(hook.wait_for("shop", 2).len(), 2, "nothing more was told of the shop");
+}
