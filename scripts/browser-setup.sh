@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the browser tests need on Debian: chromium, a font with Chinese glyphs, and the npm packages
-# of tests/browser. Safe to run again: what is there already is left alone.
+# Installs what the browser tests need on Debian: chromium, fonts (one with Chinese glyphs), and the npm
+# packages of tests/browser. Safe to run again: what is there already is left alone.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -13,6 +13,10 @@ command -v fc-list >/dev/null 2>&1 || missing="$missing fontconfig"
 # Without such a font the Chinese screenshots would show boxes.
 if ! command -v fc-list >/dev/null 2>&1 || [ -z "$(fc-list :lang=zh-cn family)" ]; then
     missing="$missing fonts-noto-cjk"
+fi
+# The dashboard takes the system's own font; Debian's default makes poor pictures.
+if ! command -v fc-list >/dev/null 2>&1 || [ -z "$(fc-list Inter family)" ]; then
+    missing="$missing fonts-inter"
 fi
 
 if [ -n "$missing" ]; then

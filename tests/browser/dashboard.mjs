@@ -34,11 +34,15 @@ export class Dashboard {
       throw new Error(`failed to start ${CHROMIUM}; sh scripts/browser-setup.sh installs it`, { cause: error });
     }
     const dashboard = new Dashboard(given, report, browser, []);
-    const context = await browser.newContext();
-    const page = await context.newPage();
-    await dashboard.logIn(page);
-    dashboard.session = await context.cookies();
-    await context.close();
+    try {
+      const context = await browser.newContext();
+      await dashboard.logIn(await context.newPage());
+      dashboard.session = await context.cookies();
+      await context.close();
+    } catch (error) {
+      await browser.close();
+      throw error;
+    }
     return dashboard;
   }
 

@@ -66,7 +66,10 @@ class Report {
 
 const given = options();
 const report = new Report();
-const dashboard = await Dashboard.open(given, report);
+const dashboard = await Dashboard.open(given, report).catch((error) => {
+  console.error(`browser tests: no way into ${given.base}: ${error.message}`);
+  process.exit(1);
+});
 try {
   for (const name of given.only) {
     const [before, begun] = [report.failures.length, Date.now()];

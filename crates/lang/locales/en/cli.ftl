@@ -17,7 +17,6 @@ cli-column-acknowledged = TAKEN BY
 
 cli-paused = paused
 cli-open = open
-cli-none = none
 cli-no-services = No services are watched yet.
 cli-no-incidents = No incidents.
 cli-summary = { $count ->
@@ -26,12 +25,12 @@ cli-summary = { $count ->
 }
 cli-incident = Incident { $id }
 cli-timeline = Timeline
-cli-checks = Checks
 cli-metrics = Metrics
 cli-components = Components
 cli-restart-ordered = Restart of { $id } is ordered.
 cli-paused-done = { $id } is paused: it is still watched, alerts and restarts are held.
 cli-resumed-done = { $id } is resumed.
+cli-reloaded-done = The configuration was read again.
 cli-acknowledged-done = Incident { $id } is acknowledged by { $by }.
 cli-beat-accepted = Heartbeat of { $id } accepted; its state is { $state }.
 cli-config-ok = { $file } is valid: { $services ->
@@ -41,12 +40,7 @@ cli-config-ok = { $file } is valid: { $services ->
     [one] one rule
    *[other] { $rules } rules
 }.
-cli-config-errors = { $count ->
-    [one] one error
-   *[other] { $count } errors
-}
 cli-error = error
-cli-warning = warning
 cli-dashboard-at = Dashboard: { $url }
 cli-token-made = Admin token (shown once, kept in { $file }): { $token }
 cli-token-kept = Admin token: kept in { $file }

@@ -19,6 +19,5 @@ notify-since = Since
 notify-ended = Ended
 notify-lasted = Lasted
 notify-incident = Incident
-notify-summary = Summary
 notify-link = Details: { $url }
 notify-footer = Sent by lifesign for the receiver { $receiver }.

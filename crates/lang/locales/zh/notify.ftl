@@ -16,6 +16,5 @@ notify-since = 开始时间
 notify-ended = 结束时间
 notify-lasted = 持续时间
 notify-incident = 事件
-notify-summary = 摘要
 notify-link = 详情：{ $url }
 notify-footer = 由 lifesign 发送给接收方 { $receiver }。
