@@ -41,10 +41,11 @@ pub(crate) fn run(screenshots: bool) -> anyhow::Result<String> {
         .join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
         .join("debug/lifesign");
     let data = std::env::temp_dir().join(format!("lifesign-browser-{}", std::process::id()));
-    std::fs::create_dir_all(&data)?;
+    let folder = data.join("examples");
+    std::fs::create_dir_all(&folder)?;
     let quickstart =
         std::fs::read_to_string("examples/quickstart.yaml").context("examples/quickstart.yaml is missing")?;
-    let configuration = data.join("lifesign.yaml");
+    let configuration = folder.join("quickstart.yaml");
     std::fs::write(&configuration, quickstart)?;
 
     let mut child = shell::command(

@@ -29,7 +29,7 @@ use self::service::Service;
 use crate::check::CheckRun;
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
-use crate::evidence::{Beat, BeatStatus, CheckReport, HostSample, UnitReport, UnitState};
+use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitReport, UnitState};
 use crate::heart::Heart;
 use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
 use crate::model::{HostName, IncidentId, ServiceId, ServiceIx, State};
@@ -459,6 +459,7 @@ impl Engine {
             return Answer::Done;
         }
         let running = self.services[index].remedy.is_running();
+        let report = self.excuse_no_history(index, report);
         let service = &mut self.services[index];
         match &report.state {
             UnitState::Stopped { ordered, .. } => {
@@ -494,6 +495,22 @@ impl Engine {
             self.note(ix, "output", output, turn);
         }
         Answer::Done
+    }
+
+    /// A unit that does not run at the first look, of which the system remembers nothing: nobody has started
+    /// it since boot, or it was stopped long ago. Nobody wants it to run, so that is no outage; a start that
+    /// failed, and a unit whose incident is open, are told otherwise.
+    fn excuse_no_history(&self, index: usize, mut report: UnitReport) -> UnitReport {
+        let service = &self.services[index];
+        let first_look =
+            service.unit.as_ref().is_none_or(|(_, last)| matches!(last.state, UnitState::CouldNotLook(_)));
+        if let UnitState::Stopped { ordered, exit: Exit::Unseen } = &mut report.state
+            && first_look
+            && service.incident.is_none()
+        {
+            *ordered = true;
+        }
+        report
     }
 
     /// Another process runs: whatever was known of the old one proves nothing about it.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::effect::{AlertState, NotifyReason};
-use crate::evidence::{CheckOutcome, Component, Exit, FailKind, Phases, Process};
+use crate::evidence::{CheckOutcome, Component, FailKind, Phases, Process};
 use crate::model::{CheckKind, Reason, Severity};
 use crate::spec::{CheckSpec, Comparison, HeartbeatSpec, RestartSpec, RuleSpec};
 
@@ -340,6 +340,20 @@ fn a_stop_by_an_operator_alarms_nobody_and_is_not_undone() {
     assert_eq!(world.incidents(), (0, 0));
     assert_eq!(world.told(), []);
     assert_eq!(world.actions().len(), 0);
+}
+
+#[test]
+fn a_unit_that_was_never_started_is_no_outage_and_one_that_vanishes_is() {
+    let unseen = || UnitState::Stopped { ordered: false, exit: Exit::Unseen };
+    let mut world = World::new(one(with_restart(with_unit(service("web")), 3)));
+    world.unit("web", UnitState::CouldNotLook("bus away".to_owned()));
+    world.unit("web", unseen());
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::StoppedByOperator)));
+    assert_eq!(world.incidents(), (0, 0));
+    world.running("web", 1);
+    world.unit("web", unseen());
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::Exited)));
+    assert_eq!(world.incidents(), (1, 0));
 }
 
 #[test]

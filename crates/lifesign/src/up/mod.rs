@@ -49,6 +49,8 @@ pub(crate) fn run(file: &ConfigFile, lang: Lang) -> Result<(), Failure> {
     if !warnings.trim().is_empty() {
         print::hint(warnings.trim_end());
     }
+    let open_files = lifesign_os::open_files::raise_limit();
+    tracing::debug!(?open_files, "Limit of open files");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
