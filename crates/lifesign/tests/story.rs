@@ -46,13 +46,13 @@ fn a_killed_process_comes_back_and_is_told_once_each_way() {
     let old = web["pid"].as_u64().unwrap();
     let begin = Instant::now();
     kill_process(old);
-    let reason = if cfg!(windows) { "crashed" } else { "killed" };
     let down = wait_for("the kill is seen", || {
         let incidents = lifesign.incidents();
         incidents.iter().find(|incident| incident["service_id"] == "web").cloned()
     });
     println!("kill to incident, asked over HTTP: {:?}", begin.elapsed());
-    assert_eq!(down["reason"], reason);
+    let reason = down["reason"].as_str().unwrap();
+    assert!(support::KILL_REASONS.contains(&reason), "{down}");
     let closed = wait_for("the incident is closed", || {
         let incident = lifesign.incident(&down["id"]);
         incident["closed_at"].is_string().then_some(incident)

@@ -1,6 +1,10 @@
 //! A running lifesign and a webhook receiver for the stories, as a user would have them.
 #![allow(dead_code, unreachable_pub, reason = "each story uses a part of this")]
 
+#[cfg(target_os = "linux")]
+pub mod mounts;
+pub mod trap;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,6 +16,10 @@ use serde_json::Value;
 
 /// How long a story waits for any one thing. Reached only when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What [`kill_process`] may look like. Windows knows a kill only by the exit code that the killer chose:
+/// its own `taskkill` chooses 1, Wine's 0.
+pub const KILL_REASONS: &[&str] = if cfg!(windows) { &["crashed", "exited"] } else { &["killed"] };
 
 /// A TCP port that was free a moment ago.
 pub fn free_port() -> u16 {
