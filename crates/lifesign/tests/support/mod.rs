@@ -1,5 +1,10 @@
 //! A running lifesign and a webhook receiver for the stories, as a user would have them.
 #![allow(dead_code, unreachable_pub, reason = "each story uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a panic, and what led to it, is how a test fails"
+)]
 
 #[cfg(target_os = "linux")]
 pub mod mounts;

@@ -35,6 +35,7 @@ pub fn make_read_only(at: &Path) {
 
 #[track_caller]
 fn mount(what: &[&str], at: &Path) {
-    let done = Command::new("mount").args(what).arg(at).status().expect("mount is missing: apt install mount");
+    let done =
+        Command::new("mount").args(what).arg(at).status().expect("mount is missing: apt install mount");
     assert!(done.success(), "mount {what:?} on {} failed", at.display());
 }
