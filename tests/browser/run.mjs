@@ -85,5 +85,5 @@ try {
 } finally {
   await dashboard.close();
 }
-console.log(`${report.passed} expectations met, ${report.failures.length} not`);
+console.log(`browser: ${report.passed} passed, ${report.failures.length} failed`);
 process.exit(report.failures.length ? 1 : 0);

@@ -58,7 +58,7 @@ pub(super) async fn overview(
         } else {
             past::changes(&state, &service.id, begin).await.map_err(|error| unavailable(error, &look))?
         };
-        let history = History::new(&changes, service.state, service.since, span, look.now);
+        let history = History::new(&changes, (service.state, service.reason), service.since, span, look.now);
         services.push((service, history));
     }
     let filter = Filter {
@@ -84,7 +84,8 @@ pub(super) async fn service(
     let span = Span::parse(&asked.span);
     let data = async {
         let mut changes = past::changes(&state, &service.id, look.now.back(span.length())).await?;
-        let history = History::new(&changes, service.state, service.since, span.length(), look.now);
+        let history =
+            History::new(&changes, (service.state, service.reason), service.since, span.length(), look.now);
         changes.reverse();
         let incidents = past::incidents_of(&state, &service.id).await?;
         Ok::<_, Unavailable>(Service { service, explanation, span, history, changes, incidents })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifesign_core::effect::Transition;
-use lifesign_core::model::State;
+use lifesign_core::model::{Reason, State};
 use lifesign_core::time::Wall;
 use lifesign_lang::Lang;
 use maud::{Markup, html};
@@ -16,6 +16,15 @@ pub(super) struct Stretch {
     pub(super) from: Wall,
     pub(super) to: Wall,
     pub(super) state: State,
+    /// Somebody stopped it on purpose: no outage, so it is drawn and counted like time of which nothing is known.
+    was_ordered: bool,
+}
+
+impl Stretch {
+    /// The state as it is drawn and counted.
+    fn shown(&self) -> State {
+        if self.was_ordered { State::Pending } else { self.state }
+    }
 }
 
 /// The states of a service over a window of time, oldest first, without a gap.
@@ -30,27 +39,39 @@ impl History {
     /// The `span` up to `now`, from the changes in it (oldest first). Before the first change it was in the
     /// state that one left; without a change it is in `state` since `since`, and nothing is known of
     /// the time before, which counts as `pending`.
-    pub(super) fn new(changes: &[Transition], state: State, since: Wall, span: Duration, now: Wall) -> Self {
+    pub(super) fn new(
+        changes: &[Transition],
+        (state, reason): (State, Option<Reason>),
+        since: Wall,
+        span: Duration,
+        now: Wall,
+    ) -> Self {
         let from = now.back(span);
         let mut stretches: Vec<Stretch> = Vec::new();
-        let mut push = |start: Wall, end: Wall, state: State| {
+        let mut push = |start: Wall, end: Wall, (state, was_ordered): (State, bool)| {
             let (start, end) = (start.clamp(from, now), end.clamp(from, now));
             match stretches.last_mut() {
                 _ if start >= end => {}
-                Some(last) if last.state == state => last.to = end,
-                _ => stretches.push(Stretch { from: start, to: end, state }),
+                Some(last) if (last.state, last.was_ordered) == (state, was_ordered) => last.to = end,
+                _ => stretches.push(Stretch { from: start, to: end, state, was_ordered }),
             }
         };
-        let mut at = from;
-        for change in changes {
-            push(at, change.at, change.from);
-            at = at.max(change.at);
-        }
-        if changes.is_empty() {
-            push(from, since, State::Pending);
-            push(since.max(from), now, state);
-        } else {
-            push(at, now, state);
+        let is_order = |reason: Option<Reason>| reason == Some(Reason::StoppedByOperator);
+        match changes.first() {
+            None => {
+                push(from, since, (State::Pending, false));
+                push(since.max(from), now, (state, is_order(reason)));
+            }
+            Some(first) => {
+                let mut at = from;
+                let mut present = (first.from, false);
+                for change in changes {
+                    push(at, change.at, present);
+                    at = at.max(change.at);
+                    present = (change.to, is_order(change.reason));
+                }
+                push(at, now, present);
+            }
         }
         Self { from, to: now, stretches }
     }
@@ -60,7 +81,7 @@ impl History {
         let total = |counts: fn(State) -> bool| {
             self.stretches
                 .iter()
-                .filter(|stretch| counts(stretch.state))
+                .filter(|stretch| counts(stretch.shown()))
                 .map(|stretch| stretch.to.since(stretch.from))
                 .sum::<Duration>()
                 .as_secs_f64()
@@ -80,7 +101,7 @@ impl History {
                 self.stretches
                     .iter()
                     .filter(|stretch| stretch.from < end && stretch.to > start)
-                    .map(|stretch| stretch.state)
+                    .map(Stretch::shown)
                     .min_by_key(|state| badness(*state))
                     .unwrap_or(State::Pending)
             })
@@ -123,13 +144,13 @@ impl History {
         let whole = self.to.since(self.from).as_secs_f64().max(0.001);
         let place = |at: Wall| 1000.0 * at.since(self.from).as_secs_f64() / whole;
         let mut stretches = self.stretches.clone();
-        stretches.sort_by_key(|stretch| std::cmp::Reverse(badness(stretch.state)));
+        stretches.sort_by_key(|stretch| std::cmp::Reverse(badness(stretch.shown())));
         html! {
             figure {
                 svg.strip viewBox="0 0 1000 36" preserveAspectRatio="none" role="img" aria-label=(self.words(lang)) {
                     @for stretch in &stretches {
                         @let (start, end) = (place(stretch.from), place(stretch.to));
-                        rect class={ "f-" (stretch.state) } x=(format!("{start:.2}"))
+                        rect class={ "f-" (stretch.shown()) } x=(format!("{start:.2}"))
                             width=(format!("{:.2}", (end - start).max(2.0))) height="36" {
                             title {
                                 (lang.state(stretch.state)) ", " (parts::utc(stretch.from)) " – " (parts::utc(stretch.to))
@@ -198,7 +219,7 @@ mod tests {
     #[test]
     fn the_time_before_the_first_change_has_the_state_that_one_left() {
         let changes = [change(9000, State::Up, State::Down), change(9360, State::Down, State::Up)];
-        let history = History::new(&changes, State::Up, at(9360), HOUR, at(10_000));
+        let history = History::new(&changes, (State::Up, None), at(9360), HOUR, at(10_000));
         let states: Vec<_> = history.stretches.iter().map(|s| (s.from, s.to, s.state)).collect();
         assert_eq!(
             states,
@@ -213,25 +234,38 @@ mod tests {
 
     #[test]
     fn nothing_is_claimed_about_the_time_before_the_first_evidence() {
-        let history = History::new(&[], State::Up, at(9000), HOUR, at(10_000));
+        let history = History::new(&[], (State::Up, None), at(9000), HOUR, at(10_000));
         assert_eq!(history.up_percent().map(percent).as_deref(), Some("100 %"));
         assert_eq!(history.parts(2), [State::Pending, State::Up]);
-        let history = History::new(&[], State::Pending, at(9000), HOUR, at(10_000));
+        let history = History::new(&[], (State::Pending, None), at(9000), HOUR, at(10_000));
         assert_eq!(history.up_percent(), None);
     }
 
     #[test]
     fn an_outage_of_a_second_colours_its_bar_and_is_not_rounded_away() {
         let changes = [change(9000, State::Up, State::Down), change(9001, State::Down, State::Up)];
-        let history = History::new(&changes, State::Up, at(9001), HOUR * 24, at(10_000));
+        let history = History::new(&changes, (State::Up, None), at(9001), HOUR * 24, at(10_000));
         assert_eq!(history.parts(30).iter().filter(|state| **state == State::Down).count(), 1);
         assert_eq!(history.up_percent().map(percent).as_deref(), Some("99.99 %"));
     }
 
     #[test]
+    fn a_stop_on_purpose_is_no_outage() {
+        let mut stop = change(9000, State::Up, State::Down);
+        stop.reason = Some(Reason::StoppedByOperator);
+        let changes = [stop, change(9500, State::Down, State::Up)];
+        let history = History::new(&changes, (State::Up, None), at(9500), HOUR, at(10_000));
+        assert_eq!(history.up_percent().map(percent).as_deref(), Some("100 %"));
+        assert_eq!(history.stretches.len(), 3);
+        let stopped = (State::Down, Some(Reason::StoppedByOperator));
+        let history = History::new(&[], stopped, at(1), HOUR, at(10_000));
+        assert_eq!(history.up_percent(), None);
+    }
+
+    #[test]
     fn changes_from_outside_the_window_or_the_future_do_no_harm() {
         let changes = [change(1, State::Up, State::Down), change(20_000, State::Down, State::Up)];
-        let history = History::new(&changes, State::Up, at(20_000), HOUR, at(10_000));
+        let history = History::new(&changes, (State::Up, None), at(20_000), HOUR, at(10_000));
         assert_eq!(history.stretches.len(), 1);
         assert_eq!(history.stretches.first().map(|s| s.state), Some(State::Down));
     }

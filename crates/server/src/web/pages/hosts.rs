@@ -34,10 +34,9 @@ pub(crate) fn card(host: &HostView, look: &Look) -> Markup {
             }
             div.meters { @for (name, value) in shares { (parts::meter(lang, name, value)) } }
             @if !others.is_empty() {
-                p.small.soft {
-                    @for (n, (name, value)) in others.iter().enumerate() {
-                        @if n > 0 { " · " }
-                        span.nowrap { (parts::figure_name(lang, name)) " " b { (parts::figure(lang, name, *value)) } }
+                p.small.soft.others {
+                    @for (name, value) in others {
+                        span.nowrap { (parts::figure_name(lang, name)) " " b { (parts::figure(lang, name, value)) } }
                     }
                 }
             }

@@ -132,7 +132,7 @@ fn changes(name: &str) -> Vec<Transition> {
 fn history(service: &ServiceView, span: Span) -> History {
     History::new(
         &changes(service.id.as_str()),
-        service.state,
+        (service.state, service.reason),
         service.since,
         span.length(),
         Wall::from_millis(NOW),
