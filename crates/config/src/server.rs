@@ -64,10 +64,6 @@ record! {
         metric_name: u32 [8..=1024] = 128,
         /// Bytes of a heartbeat's message; more is answered with 422.
         message: u32 [0..=65_536] = 1024,
-        /// Lines of an incident's timeline; further ones are counted and not kept.
-        timeline: u32 [10..=10_000] = 500,
-        /// Notifications waiting for one receiver; further ones drop the oldest and say so in the log.
-        outbox: u32 [10..=1_000_000] = 10_000,
     }
 }
 
@@ -127,7 +123,7 @@ record! {
     pub struct Heartbeats {
         /// Whether a heartbeat of an unknown service creates it; else it is answered with 404.
         create_unknown: bool = false,
-        /// Heartbeats a second of one service; more is answered with 429. Twice as many may come at once.
+        /// Heartbeats a second of one service; more is answered with 429. One second's worth may come at once.
         rate_per_second: u32 [1..=100_000] = 100,
     }
 }

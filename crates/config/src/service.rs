@@ -97,7 +97,7 @@ record! {
         mode: HeartbeatMode = "fixed",
         /// Heartbeats in a row that bring the service back.
         rise: u32 [1..=100] = 1,
-        /// How often the sender itself tries again; told to senders that ask.
+        /// How often the sender itself tries again before it calls the link offline. Written here for people: senders are configured where they run.
         send_retries: u32 [0..=100] = 2,
     }
     not_yet [detector, profile, max_timeout, confirm]

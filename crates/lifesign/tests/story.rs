@@ -219,9 +219,33 @@ fn a_reload_keeps_processes_and_state_and_refuses_a_bad_file() {
     let after = lifesign.service("worker");
     assert_eq!(after["pid"], worker["pid"], "its process goes on");
     assert_eq!(after["since"], worker["since"], "its state too");
+    reload_by_signal(&lifesign, &file, &text);
     let (status, ack) = lifesign.post("/api/v1/heartbeats", &json!({ "service_id": "extra" }));
     assert_eq!((status, ack["acks"][0]["state"].as_str()), (200, Some("up")));
 }
+
+/// SIGHUP does the same as the API call; Windows has no such signal.
+#[cfg(unix)]
+fn reload_by_signal(lifesign: &Lifesign, file: &std::path::Path, text: &str) {
+    let more = text.replace(
+        "receivers:",
+        "  - id: by-signal\n  - id: extra\n    heartbeat: { interval: 1s }\nreceivers:",
+    );
+    std::fs::write(file, more).unwrap();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-HUP", &lifesign.pid().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    wait_for("the service that came by SIGHUP", || {
+        (lifesign.service("by-signal")["state"] == "pending").then_some(())
+    });
+}
+
+#[cfg(windows)]
+fn reload_by_signal(_lifesign: &Lifesign, _file: &std::path::Path, _text: &str) {}
 
 /// When lifesign itself is killed, what it supervises goes on, and the next lifesign adopts it.
 #[test]

@@ -206,8 +206,14 @@ pub(super) fn limits(config: &Configuration) -> Limits {
         body_within: written.body_within,
         stalled_within: written.stalled_within,
         followers: written.followers as usize,
+        heartbeats: lifesign_proto::Limits {
+            body_bytes: bytes(written.body_size),
+            beats: written.array_entries as usize,
+            metrics: written.metrics as usize,
+            metric_name_bytes: written.metric_name as usize,
+            message_bytes: written.message as usize,
+        },
         beats_per_second: beats_per_second(config),
-        ..Limits::default()
     }
 }
 
