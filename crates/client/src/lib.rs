@@ -19,7 +19,7 @@
 //! waits for the network (but for the bounded farewell when the heart is dropped), no panic, and no reason
 //! not to start: whatever is wrong is seen in [`Heart::link`] and [`Heart::trouble`].
 //!
-//! [`send`] sends a single heartbeat and waits for the answer.
+//! [`send()`] sends a single heartbeat and waits for the answer.
 #![warn(missing_docs)]
 
 mod beat;

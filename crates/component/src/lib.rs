@@ -151,7 +151,7 @@ pub enum Standing {
     Stopped,
 }
 
-/// One line of [`Supervisor::status`].
+/// One line of [`Board::read`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The component.
@@ -280,7 +280,11 @@ impl Supervisor {
         while let Some(Started { name, stop, stop_within, mut task }) = self.started.pop() {
             stop.give();
             if timeout(stop_within, &mut task).await.is_err() {
-                tracing::warn!(component = name, ?stop_within, "Component did not stop in time and was abandoned");
+                tracing::warn!(
+                    component = name,
+                    ?stop_within,
+                    "Component did not stop in time and was abandoned"
+                );
                 task.abort();
             }
             self.board.write(name, |status| status.status = Standing::Stopped);

@@ -2,6 +2,7 @@
 //!
 //! The service is the test program of `crates/os/examples`; build it first:
 //! `cargo build -p lifesign-os --examples --target x86_64-pc-windows-gnu`.
+#![allow(clippy::unwrap_used, reason = "a story says what went wrong by panicking")]
 #![cfg(windows)]
 
 mod support;

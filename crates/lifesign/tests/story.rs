@@ -1,4 +1,5 @@
 //! The main job, end to end, on whatever system this runs: watch, detect, restart, tell, show.
+#![allow(clippy::unwrap_used, reason = "a story says what went wrong by panicking")]
 
 mod support;
 

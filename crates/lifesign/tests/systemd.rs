@@ -1,4 +1,10 @@
 //! The same story with units of a real systemd. Needs root and `apt-get install -y systemd dbus util-linux`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a story says what went wrong by panicking"
+)]
 #![cfg(target_os = "linux")]
 
 mod support;

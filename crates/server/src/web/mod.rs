@@ -7,7 +7,7 @@
 //! and, when the token is wrong, redirects to `/login?failed=1&next=…`.
 //!
 //! Every page is a pure function in [`pages`] of its data and a [`Look`](look::Look); [`read`] gathers the
-//! data, [`write`] takes the forms. All of it works without scripts: forms post and redirect, the filter and the
+//! data, [`mod@write`] takes the forms. All of it works without scripts: forms post and redirect, the filter and the
 //! choices are links. With scripts the page follows the live events and fetches itself again, so there is
 //! one way to draw it. Nothing is inline, so the content security policy allows our own files alone.
 
