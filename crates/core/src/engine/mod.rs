@@ -1,13 +1,15 @@
 //! The engine: takes inputs, keeps the truth about every service, asks for effects.
 //!
-//! `mod.rs` holds the table of services, time, and the way of each input; [`service`] one service and its
-//! evidence; `judge` what follows from the evidence (states, incidents, restarts); `rules` the metric
+//! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in
+//! it; `clock` the engine's own time; [`service`] one service and its evidence; `judge` what follows from the evidence (states, incidents, restarts); `rules` the metric
 //! rules; `views` and `explain` what people see.
 //!
 //! **Time.** The engine lives in *virtual* time: the monotonic clock less every stretch in which the engine
 //! itself did not run. The shell steps it at least every [`TICK`]; a longer gap was our own stall, a
 //! suspended machine or a stopped process, and moves every deadline by itself instead of killing services.
 
+mod clock;
+mod configure;
 mod explain;
 mod judge;
 mod rules;
@@ -17,16 +19,16 @@ mod tests;
 mod views;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::clock::VirtualClock;
 pub use self::explain::CODES as EXPLAIN_CODES;
 use self::rules::Rules;
 use self::service::Service;
-use crate::check::CheckRun;
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
 use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitReport, UnitState};
@@ -34,7 +36,6 @@ use crate::heart::Heart;
 use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
 use crate::model::{HostName, IncidentId, ServiceId, ServiceIx, State};
 use crate::remedy::Step;
-use crate::spec::{ServiceSpec, Spec};
 use crate::time::{Mono, Now, Wall};
 use crate::view::Counts;
 
@@ -115,39 +116,6 @@ pub struct Engine {
     clock: VirtualClock,
     past: HashMap<ServiceId, Memory>,
     past_incidents: HashMap<IncidentId, (Incident, Vec<TimelineEntry>)>,
-}
-
-/// The monotonic clock less our own stalls.
-#[derive(Debug, Default)]
-struct VirtualClock {
-    last: Option<Mono>,
-    frozen: Duration,
-    stalls: u64,
-}
-
-impl VirtualClock {
-    /// Takes a reading; returns virtual time and how long we were stalled before it.
-    fn advance(&mut self, mono: Mono) -> (Mono, Option<Duration>) {
-        let last = self.last.unwrap_or(mono);
-        let mono = mono.max(last);
-        let gap = mono.since(last);
-        self.last = Some(mono);
-        let stall = (gap > STALL).then(|| gap - TICK);
-        if let Some(stall) = stall {
-            self.frozen += stall;
-            self.stalls += 1;
-        }
-        (mono.back(self.frozen), stall)
-    }
-
-    /// The present virtual time, as of the last step.
-    fn now(&self) -> Mono {
-        self.last.unwrap_or_default().back(self.frozen)
-    }
-
-    fn to_real(&self, virtual_time: Mono) -> Mono {
-        if virtual_time == Mono::NEVER { Mono::NEVER } else { virtual_time + self.frozen }
-    }
 }
 
 /// One step's time and effects.
@@ -286,119 +254,6 @@ impl Engine {
         (service.process != open.process)
             .then(|| service.process_since + judge::prove_for(&service.spec))
             .filter(|at| *at > self.clock.now())
-    }
-
-    fn configure(&mut self, spec: &Spec, turn: &mut Turn<'_>) {
-        if self.order.is_empty() && self.timers.is_empty() {
-            self.timers.push(Reverse((turn.now + SNAPSHOT, Wake::Snapshot)));
-        }
-        self.dispatcher.configure(&spec.routes, &spec.receivers);
-        let mut order = Vec::with_capacity(spec.services.len());
-        for service in &spec.services {
-            let ix = match self.by_id.get(&service.id).copied() {
-                Some(ix) => {
-                    self.respecify(ix, service, turn);
-                    ix
-                }
-                None => self.admit(service, turn),
-            };
-            order.push(ix);
-        }
-        let kept: HashSet<ServiceIx> = order.iter().copied().collect();
-        for ix in self.order.clone().into_iter().filter(|ix| !kept.contains(ix)) {
-            self.dismiss(ix, turn);
-        }
-        self.order = order;
-        self.dependents.clear();
-        for ix in &self.order {
-            for parent in &self.services[ix.0 as usize].spec.depends_on {
-                if let Some(parent) = self.by_id.get(parent) {
-                    self.dependents.entry(*parent).or_default().push(*ix);
-                }
-            }
-        }
-        for host in spec.services.iter().map(|service| &service.host) {
-            if !self.hosts.contains_key(host) {
-                self.hosts.insert(Arc::clone(host), Host { metrics: Vec::new(), sampled_at: None });
-            }
-        }
-        self.configure_rules(&spec.rules, turn);
-        for ix in self.order.clone() {
-            self.reconsider(ix, turn);
-        }
-        self.past.clear();
-        self.forget_lost_incidents(turn);
-    }
-
-    /// A service that was not watched before.
-    fn admit(&mut self, spec: &ServiceSpec, turn: &mut Turn<'_>) -> ServiceIx {
-        let ix = ServiceIx(u32::try_from(self.services.len()).unwrap_or(u32::MAX));
-        let mut service = Service::new(ix, spec.clone(), turn.now, turn.wall);
-        let mut grace = judge::first_grace(spec, turn.now);
-        if let Some(memory) = self.past.remove(&spec.id) {
-            service.paused = memory.paused;
-            service.last_beat = memory.last_heartbeat_at;
-            service.remembered_beat = memory.last_heartbeat_at;
-            service.remedy.restore(memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at))));
-            if let Some((record, timeline)) = memory.incident.and_then(|id| self.past_incidents.remove(&id)) {
-                service.state = memory.state;
-                service.reason = memory.reason;
-                service.since = memory.since;
-                service.detail = "as it was before lifesign started".to_owned();
-                service.incident = Some(service::OpenIncident { record, timeline, process: None });
-            } else if memory.state == State::Down
-                && memory.reason == Some(crate::model::Reason::StoppedByOperator)
-            {
-                service.state = memory.state;
-                service.reason = memory.reason;
-                service.since = memory.since;
-            }
-            // A sender heard in an earlier life must be heard again, after its fair chance.
-            if let (Some(heartbeat), Some(_)) = (&spec.heartbeat, memory.last_heartbeat_at) {
-                let chance = heartbeat.timeout + heartbeat.interval * heartbeat.retries;
-                grace = grace.min(turn.now + chance.max(spec.start_grace));
-            }
-        }
-        self.count(service.state, 1);
-        self.hearts.push(Heart::new(spec.heartbeat.as_ref(), grace));
-        self.by_id.insert(spec.id.clone(), ix);
-        self.services.push(service);
-        ix
-    }
-
-    /// A service that goes on under another specification. Evidence of checks that did not change stays.
-    fn respecify(&mut self, ix: ServiceIx, spec: &ServiceSpec, turn: &mut Turn<'_>) {
-        let index = ix.0 as usize;
-        let service = &mut self.services[index];
-        if service.spec == *spec {
-            return;
-        }
-        let mut old: Vec<_> = service.spec.checks.drain(..).zip(service.checks.drain(..)).collect();
-        service.checks = spec
-            .checks
-            .iter()
-            .map(|check| {
-                let same = old.iter().position(|(o, _)| o.kind == check.kind && o.name == check.name);
-                same.map_or_else(CheckRun::default, |at| old.swap_remove(at).1)
-            })
-            .collect();
-        if service.spec.unit != spec.unit {
-            service.unit = None;
-            service.process = None;
-        }
-        service.spec = spec.clone();
-        self.hearts[index].configure(spec.heartbeat.as_ref(), judge::first_grace(spec, turn.now));
-    }
-
-    /// A service that the configuration no longer names.
-    fn dismiss(&mut self, ix: ServiceIx, turn: &mut Turn<'_>) {
-        self.close_incident(ix, "the configuration no longer names this service", turn);
-        let service = &mut self.services[ix.0 as usize];
-        service.watched = false;
-        service.remedy.rest();
-        let (id, state) = (service.spec.id.clone(), service.state);
-        self.count(state, -1);
-        self.by_id.remove(&id);
     }
 
     fn count(&mut self, state: State, change: i32) {

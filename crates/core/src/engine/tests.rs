@@ -1,5 +1,6 @@
 //! The engine's story, step by step, on a clock made of numbers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::*;
 use crate::effect::{AlertState, NotifyReason};
 use crate::evidence::{CheckOutcome, Component, FailKind, Phases, Process};
 use crate::model::{CheckKind, Reason, Severity};
-use crate::spec::{CheckSpec, Comparison, HeartbeatSpec, RestartSpec, RuleSpec};
+use crate::spec::{CheckSpec, Comparison, HeartbeatSpec, RestartSpec, RuleSpec, ServiceSpec, Spec};
 
 const SECOND: Duration = Duration::from_secs(1);
 const EPOCH: i64 = 1_700_000_000_000;

@@ -1,0 +1,41 @@
+//! Virtual time: the engine is not to blame services for its own absence.
+
+use std::time::Duration;
+
+use super::{STALL, TICK};
+use crate::time::Mono;
+
+/// The monotonic clock less our own stalls.
+#[derive(Debug, Default)]
+pub(super) struct VirtualClock {
+    last: Option<Mono>,
+    /// How long the engine did not run, all told.
+    pub(super) frozen: Duration,
+    /// How often.
+    pub(super) stalls: u64,
+}
+
+impl VirtualClock {
+    /// Takes a reading; returns virtual time and how long we were stalled before it.
+    pub(super) fn advance(&mut self, mono: Mono) -> (Mono, Option<Duration>) {
+        let last = self.last.unwrap_or(mono);
+        let mono = mono.max(last);
+        let gap = mono.since(last);
+        self.last = Some(mono);
+        let stall = (gap > STALL).then(|| gap - TICK);
+        if let Some(stall) = stall {
+            self.frozen += stall;
+            self.stalls += 1;
+        }
+        (mono.back(self.frozen), stall)
+    }
+
+    /// The present virtual time, as of the last step.
+    pub(super) fn now(&self) -> Mono {
+        self.last.unwrap_or_default().back(self.frozen)
+    }
+
+    pub(super) fn to_real(&self, virtual_time: Mono) -> Mono {
+        if virtual_time == Mono::NEVER { Mono::NEVER } else { virtual_time + self.frozen }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a new configuration changes: services come, stay under another specification, or go.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::service::{OpenIncident, Service};
+use super::{Engine, Host, SNAPSHOT, Turn, Wake, judge};
+use crate::check::CheckRun;
+use crate::heart::Heart;
+use crate::model::{Reason, ServiceIx, State};
+use crate::spec::{ServiceSpec, Spec};
+
+impl Engine {
+    pub(super) fn configure(&mut self, spec: &Spec, turn: &mut Turn<'_>) {
+        if self.order.is_empty() && self.timers.is_empty() {
+            self.timers.push(Reverse((turn.now + SNAPSHOT, Wake::Snapshot)));
+        }
+        self.dispatcher.configure(&spec.routes, &spec.receivers);
+        let mut order = Vec::with_capacity(spec.services.len());
+        for service in &spec.services {
+            let ix = match self.by_id.get(&service.id).copied() {
+                Some(ix) => {
+                    self.respecify(ix, service, turn);
+                    ix
+                }
+                None => self.admit(service, turn),
+            };
+            order.push(ix);
+        }
+        let kept: HashSet<ServiceIx> = order.iter().copied().collect();
+        for ix in self.order.clone().into_iter().filter(|ix| !kept.contains(ix)) {
+            self.dismiss(ix, turn);
+        }
+        self.order = order;
+        self.dependents.clear();
+        for ix in &self.order {
+            for parent in &self.services[ix.0 as usize].spec.depends_on {
+                if let Some(parent) = self.by_id.get(parent) {
+                    self.dependents.entry(*parent).or_default().push(*ix);
+                }
+            }
+        }
+        for host in spec.services.iter().map(|service| &service.host) {
+            if !self.hosts.contains_key(host) {
+                self.hosts.insert(Arc::clone(host), Host { metrics: Vec::new(), sampled_at: None });
+            }
+        }
+        self.configure_rules(&spec.rules, turn);
+        for ix in self.order.clone() {
+            self.reconsider(ix, turn);
+        }
+        self.past.clear();
+        self.forget_lost_incidents(turn);
+    }
+
+    /// A service that was not watched before.
+    fn admit(&mut self, spec: &ServiceSpec, turn: &mut Turn<'_>) -> ServiceIx {
+        let ix = ServiceIx(u32::try_from(self.services.len()).unwrap_or(u32::MAX));
+        let mut service = Service::new(ix, spec.clone(), turn.now, turn.wall);
+        let mut grace = judge::first_grace(spec, turn.now);
+        if let Some(memory) = self.past.remove(&spec.id) {
+            service.paused = memory.paused;
+            service.last_beat = memory.last_heartbeat_at;
+            service.remembered_beat = memory.last_heartbeat_at;
+            service.remedy.restore(memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at))));
+            if let Some((record, timeline)) = memory.incident.and_then(|id| self.past_incidents.remove(&id)) {
+                service.state = memory.state;
+                service.reason = memory.reason;
+                service.since = memory.since;
+                service.detail = "as it was before lifesign started".to_owned();
+                service.incident = Some(OpenIncident { record, timeline, process: None });
+            } else if memory.state == State::Down && memory.reason == Some(Reason::StoppedByOperator) {
+                service.state = memory.state;
+                service.reason = memory.reason;
+                service.since = memory.since;
+            }
+            // A sender heard in an earlier life must be heard again, after its fair chance.
+            if let (Some(heartbeat), Some(_)) = (&spec.heartbeat, memory.last_heartbeat_at) {
+                let chance = heartbeat.timeout + heartbeat.interval * heartbeat.retries;
+                grace = grace.min(turn.now + chance.max(spec.start_grace));
+            }
+        }
+        self.count(service.state, 1);
+        self.hearts.push(Heart::new(spec.heartbeat.as_ref(), grace));
+        self.by_id.insert(spec.id.clone(), ix);
+        self.services.push(service);
+        ix
+    }
+
+    /// A service that goes on under another specification. Evidence of checks that did not change stays.
+    fn respecify(&mut self, ix: ServiceIx, spec: &ServiceSpec, turn: &mut Turn<'_>) {
+        let index = ix.0 as usize;
+        let service = &mut self.services[index];
+        if service.spec == *spec {
+            return;
+        }
+        let mut old: Vec<_> = service.spec.checks.drain(..).zip(service.checks.drain(..)).collect();
+        service.checks = spec
+            .checks
+            .iter()
+            .map(|check| {
+                let same = old.iter().position(|(o, _)| o.kind == check.kind && o.name == check.name);
+                same.map_or_else(CheckRun::default, |at| old.swap_remove(at).1)
+            })
+            .collect();
+        if service.spec.unit != spec.unit {
+            service.unit = None;
+            service.process = None;
+        }
+        service.spec = spec.clone();
+        self.hearts[index].configure(spec.heartbeat.as_ref(), judge::first_grace(spec, turn.now));
+    }
+
+    /// A service that the configuration no longer names.
+    fn dismiss(&mut self, ix: ServiceIx, turn: &mut Turn<'_>) {
+        self.close_incident(ix, "the configuration no longer names this service", turn);
+        let service = &mut self.services[ix.0 as usize];
+        service.watched = false;
+        service.remedy.rest();
+        let (id, state) = (service.spec.id.clone(), service.state);
+        self.count(state, -1);
+        self.by_id.remove(&id);
+    }
+}
