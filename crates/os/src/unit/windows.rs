@@ -58,18 +58,18 @@ impl Manager {
 
     pub(super) async fn look(&self, name: &str) -> UnitReport {
         match &self.0 {
-            Ok(observer) => observer.look(name).await,
+            Ok(observer) => observer.look(name).await.report,
             Err(why) => observer::blind_report(why),
         }
     }
 
     pub(super) async fn start(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
-        carry_out(name, timeout, orders::start).await
+        self.carry_out(name, timeout, orders::start).await
     }
 
     pub(super) async fn stop(&self, name: &str, timeout: Duration) -> Result<(), UnitError> {
         let _announced = self.0.as_ref().ok().map(|observer| observer.our_stop(name));
-        let stopped = carry_out(name, timeout, orders::stop).await;
+        let stopped = self.carry_out(name, timeout, orders::stop).await;
         // The watchers must see the end while it is known to be ours.
         self.look(name).await;
         stopped
@@ -82,6 +82,26 @@ impl Manager {
         let rest = timeout.saturating_sub(begun.elapsed());
         self.start(name, rest).await.map_err(|error| of_whole_order(error, timeout))
     }
+
+/// Runs an order on a thread that may block. Some calls cannot be cut short; the caller is not kept by them.
+async fn carry_out<T: Send + 'static>(
+    &self,
+    name: &str,
+    timeout: Duration,
+    order: fn(&str, Option<u32>, Duration) -> Result<T, UnitError>,
+) -> Result<T, UnitError> {
+    let gone = match &self.0 {
+        Ok(observer) => observer.look(name).await.gone,
+        Err(_) => None,
+    };
+    let owned = name.to_owned();
+    let done = tokio::task::spawn_blocking(move || order(&owned, gone, timeout));
+    match tokio::time::timeout(timeout + MARGIN, done).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(UnitError::Unreachable { why: "the runtime is shutting down".to_owned() }),
+        Err(_) => Err(UnitError::TimedOut { name: name.to_owned(), after: timeout }),
+    }
+}
 }
 
 /// A half that took too long is told with the time of the whole.
@@ -92,20 +112,5 @@ fn of_whole_order(error: UnitError, timeout: Duration) -> UnitError {
         | UnitError::Denied { .. }
         | UnitError::Failed { .. }
         | UnitError::Unreachable { .. } => error,
-    }
-}
-
-/// Runs an order on a thread that may block. Some calls cannot be cut short; the caller is not kept by them.
-async fn carry_out<T: Send + 'static>(
-    name: &str,
-    timeout: Duration,
-    order: fn(&str, Duration) -> Result<T, UnitError>,
-) -> Result<T, UnitError> {
-    let owned = name.to_owned();
-    let done = tokio::task::spawn_blocking(move || order(&owned, timeout));
-    match tokio::time::timeout(timeout + MARGIN, done).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(UnitError::Unreachable { why: "the runtime is shutting down".to_owned() }),
-        Err(_) => Err(UnitError::TimedOut { name: name.to_owned(), after: timeout }),
     }
 }

@@ -25,13 +25,31 @@ use super::scm::Scm;
 use super::watched::{Retired, Unit, heard};
 use crate::unit::{RECONCILE_EVERY, Sink};
 
+/// How long the buffer of a closed notification is kept. By the documentation none is written after the close of
+/// the handle; one that was under way then has been seen to arrive late on a busy machine.
+const RETIRED_FOR: Duration = Duration::from_secs(60);
+
 /// Something the thread is told.
 enum Event {
     Watch { id: u64, name: String, sink: Sink, live: Arc<AtomicBool> },
     Unwatch(u64),
     Died(u64),
-    Look { name: String, reply: oneshot::Sender<UnitReport> },
+    Look { name: String, reply: oneshot::Sender<Look> },
     Quit,
+}
+
+/// What one look shows.
+pub(super) struct Look {
+    pub(super) report: UnitReport,
+    /// A process that has ended, seen by a watch, and that the service control manager may still name.
+    pub(super) gone: Option<u32>,
+}
+
+impl Look {
+    /// Nothing could be seen.
+    fn blind(why: &str) -> Self {
+        Self { report: blind_report(why), gone: None }
+    }
 }
 
 /// The way to the thread.
@@ -130,10 +148,10 @@ impl Observer {
     }
 
     /// Looks once. A watched service is looked at with all that is known of it, and its watchers hear first.
-    pub(super) async fn look(&self, name: &str) -> UnitReport {
+    pub(super) async fn look(&self, name: &str) -> Look {
         let (reply, report) = oneshot::channel();
         self.mailbox.send(Event::Look { name: name.to_owned(), reply });
-        report.await.unwrap_or_else(|_| blind_report("the observer of services has ended"))
+        report.await.unwrap_or_else(|_| Look::blind("the observer of services has ended"))
     }
 
     /// Announces a stop that lifesign orders.
@@ -175,8 +193,7 @@ struct Rounds {
     mailbox: Arc<Mailbox>,
     scm: Option<Scm>,
     units: BTreeMap<u64, Unit>,
-    /// Buffers of closed notifications. A callback that was queued before the close may still come at the next
-    /// alertable wait, so they are kept for one round of the poll.
+    /// Buffers of closed notifications, kept for [`RETIRED_FOR`].
     retired: Retired,
 }
 
@@ -211,8 +228,9 @@ impl Rounds {
                         for unit in self.units.values_mut() {
                             unit.close(&mut self.retired);
                         }
-                        // Lets callbacks that are queued already come before the buffers go.
-                        self.wait(Duration::ZERO);
+                        // A notification that is on its way may still be written. There is at most a buffer of
+                        // 80 bytes for each watch, and an observer ends with its process.
+                        mem::forget(self.retired);
                         return;
                     }
                 }
@@ -228,7 +246,7 @@ impl Rounds {
                     unit.attend(id, &self.mailbox, &mut self.scm, &mut self.retired);
                 }
             }
-            self.retired.retain(|(since, _)| since.elapsed() < RECONCILE_EVERY);
+            self.retired.retain(|(since, _)| since.elapsed() < RETIRED_FOR);
             let next = self.units.values().map(|unit| unit.due).min();
             self.wait(next.map_or(RECONCILE_EVERY, |due| due.saturating_duration_since(Instant::now())));
         }
@@ -242,18 +260,21 @@ impl Rounds {
         unsafe { WaitForSingleObjectEx(self.mailbox.wake.as_raw_handle(), millis, 1) };
     }
 
-    fn look(&mut self, name: &str) -> UnitReport {
+    fn look(&mut self, name: &str) -> Look {
         let mut seen = None;
         for (&id, unit) in &mut self.units {
             if key(&unit.name) == key(name) {
                 unit.attend(id, &self.mailbox, &mut self.scm, &mut self.retired);
-                seen = unit.tracker.last().cloned();
+                seen = unit.tracker.last().cloned().map(|report| Look { report, gone: unit.buried_pid() });
             }
         }
         seen.unwrap_or_else(|| {
             let mut unit = Unit::new(name.to_owned(), Arc::new(|_| {}), Arc::default());
             unit.look(&self.mailbox, &mut self.scm, &mut self.retired);
-            unit.tracker.last().cloned().unwrap_or_else(|| blind_report("nothing was seen"))
+            match unit.tracker.last().cloned() {
+                Some(report) => Look { report, gone: None },
+                None => Look::blind("nothing was seen"),
+            }
         })
     }
 }

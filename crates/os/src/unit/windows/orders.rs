@@ -14,6 +14,7 @@ use lifesign_core::evidence::Process;
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DEPENDENT_SERVICES_RUNNING, ERROR_INVALID_PARAMETER,
     ERROR_INVALID_SERVICE_CONTROL, ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_CANNOT_ACCEPT_CTRL,
+    ERROR_SERVICE_NEVER_STARTED, ERROR_SERVICE_REQUEST_TIMEOUT,
 };
 use windows_sys::Win32::System::Services::{
     SERVICE_PAUSED, SERVICE_RUNNING, SERVICE_STOPPED, SERVICE_WIN32_OWN_PROCESS,
@@ -29,15 +30,28 @@ const PACE: Duration = Duration::from_millis(20);
 const KILLED: u32 = 1;
 
 /// Starts the service unless it runs, and waits until it does.
-pub(super) fn start(name: &str, limit: Duration) -> Result<Option<Process>, UnitError> {
-    let mut order = Order::begin(name, Access::Start, limit)?;
+pub(super) fn start(name: &str, gone: Option<u32>, limit: Duration) -> Result<Option<Process>, UnitError> {
+    let mut order = Order::begin(name, Access::Start, gone, limit)?;
     loop {
         let look = order.look()?;
         match look.status.dwCurrentState {
             // A manager that has not noticed the death starts the service all the same, or says 1056.
             _ if look.is_still() => match order.service.start() {
-                Ok(()) => break,
+                Ok(()) => {
+                    order.gone = None;
+                    break;
+                }
                 Err(ScmError(ERROR_SERVICE_ALREADY_RUNNING)) => {}
+                // Also what is said of one that ended before it could answer: then its code tells more.
+                Err(ScmError(ERROR_SERVICE_REQUEST_TIMEOUT)) => {
+                    let status = order.look()?.status;
+                    return Err(match status.dwWin32ExitCode {
+                        0 | ERROR_SERVICE_NEVER_STARTED | ERROR_SERVICE_REQUEST_TIMEOUT => {
+                            order.refused(ScmError(ERROR_SERVICE_REQUEST_TIMEOUT))
+                        }
+                        _ => order.stopped_again(&status),
+                    });
+                }
                 Err(error) => return Err(order.refused(error)),
             },
             SERVICE_RUNNING => return Ok(look.process()),
@@ -51,11 +65,7 @@ pub(super) fn start(name: &str, limit: Duration) -> Result<Option<Process>, Unit
     loop {
         let look = order.look()?;
         if look.status.dwCurrentState == SERVICE_STOPPED {
-            let code = match look.status.dwServiceSpecificExitCode {
-                0 => look.status.dwWin32ExitCode,
-                specific => specific,
-            };
-            return Err(order.failed(&format!("it was started and stopped again with code {code}")));
+            return Err(order.stopped_again(&look.status));
         }
         if let Some(code) = look.dead() {
             return Err(order.failed(&format!("it was started and its process ended with code {code}")));
@@ -68,8 +78,8 @@ pub(super) fn start(name: &str, limit: Duration) -> Result<Option<Process>, Unit
 }
 
 /// Stops the service and waits until its process is gone.
-pub(super) fn stop(name: &str, limit: Duration) -> Result<(), UnitError> {
-    let mut order = Order::begin(name, Access::Look, limit)?;
+pub(super) fn stop(name: &str, gone: Option<u32>, limit: Duration) -> Result<(), UnitError> {
+    let mut order = Order::begin(name, Access::Look, gone, limit)?;
     let mut patience = Patience::new(limit);
     let mut asked: Option<mpsc::Receiver<Result<(), ScmError>>> = None;
     let mut killed = false;
@@ -156,6 +166,9 @@ struct Order<'a> {
     service: Service,
     limit: Duration,
     deadline: Instant,
+    /// A process that is known to have ended. A service control manager that has not noticed still names it, while
+    /// the number may be another program's by now.
+    gone: Option<u32>,
     /// The process the service control manager names, held open.
     main: Option<ProcessHandle>,
 }
@@ -189,17 +202,30 @@ impl Look {
 }
 
 impl<'a> Order<'a> {
-    fn begin(name: &'a str, access: Access, limit: Duration) -> Result<Self, UnitError> {
+    fn begin(name: &'a str, access: Access, gone: Option<u32>, limit: Duration) -> Result<Self, UnitError> {
         let scm = Scm::connect().map_err(|error| UnitError::Unreachable { why: error.to_string() })?;
         let service = scm.open(name, access).map_err(|error| in_words(name, error))?;
-        Ok(Self { name, service, limit, deadline: Instant::now() + limit, main: None })
+        Ok(Self { name, service, limit, deadline: Instant::now() + limit, gone, main: None })
     }
 
     fn look(&mut self) -> Result<Look, UnitError> {
+        let look = self.look_once()?;
+        if look.dead().is_none() {
+            return Ok(look);
+        }
+        // A service that reports its stop and then exits must not look as if it had died without a word: the
+        // status may be older than the death.
+        self.look_once()
+    }
+
+    fn look_once(&mut self) -> Result<Look, UnitError> {
         let status = self.service.status().map_err(|error| self.refused(error))?;
         let pid = status.dwProcessId;
         if pid == 0 || status.dwCurrentState == SERVICE_STOPPED {
             return Ok(Look { status, main: MainProcess::Unknown });
+        }
+        if self.gone == Some(pid) {
+            return Ok(Look { status, main: MainProcess::Dead(0) });
         }
         if self.main.as_ref().is_none_or(|main| main.process().pid != pid) {
             // The right to kill is taken where it is given; it is asked for when it is needed.
@@ -267,6 +293,14 @@ impl<'a> Order<'a> {
             Err(error) => Err(self.denied(&format!("it does not stop, and may not be killed ({error})"))),
             Ok(()) => Ok(()),
         }
+    }
+
+    fn stopped_again(&self, status: &Status) -> UnitError {
+        let code = match status.dwServiceSpecificExitCode {
+            0 => status.dwWin32ExitCode,
+            specific => specific,
+        };
+        self.failed(&format!("it was started and stopped again with code {code}"))
     }
 
     fn refused(&self, error: ScmError) -> UnitError {

@@ -206,8 +206,9 @@ impl Tracker {
             Main::Unnamed | Main::Alive(_) | Main::Hidden(_) => sight.death,
         };
         let code = death.and_then(|death| death.code);
+        let began = self.life.began || sight.state == SERVICE_START_PENDING;
         let exit = match code {
-            Some(code) if self.life.began && !self.life.ran => {
+            Some(code) if began && !self.life.ran => {
                 Exit::StartFailed(format!("its process ended with code {code} before it was running"))
             }
             Some(0) => Exit::Clean,

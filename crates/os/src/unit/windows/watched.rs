@@ -88,7 +88,8 @@ pub(super) struct Unit {
     armed: bool,
     buffer: Buffer,
     held: Option<Held>,
-    /// The process that ended last.
+    /// The process that ended last, for as long as the service control manager has shown no sign of knowing.
+    /// Meanwhile its number may pass to another program, which must not be taken for the service.
     buried: Option<Death>,
     empty_notifications: u32,
     /// When it is to be looked at next.
@@ -121,11 +122,17 @@ impl Unit {
         }
     }
 
+    /// The number under which the service control manager may go on naming a process that has ended.
+    pub(super) fn buried_pid(&self) -> Option<u32> {
+        self.buried.map(|death| death.pid)
+    }
+
     /// A notification came.
     pub(super) fn heard(&mut self, status: u32, state: u32, retired: &mut Retired) {
         self.armed = false;
         if status == 0 {
             self.tracker.heard(state);
+            self.buried = None;
             self.due = Instant::now();
             if self.empty_notifications >= EMPTY_NOTIFICATIONS {
                 self.due += CALM;
@@ -264,8 +271,13 @@ impl Unit {
         let pid = status.dwProcessId;
         if pid == 0 || status.dwCurrentState == SERVICE_STOPPED {
             self.held = None;
+            self.buried = None;
             return Main::Unnamed;
         }
+        if let Some(death) = self.buried.filter(|death| death.pid == pid) {
+            return Main::Dead(death);
+        }
+        self.buried = None;
         if let Some(held) = self.held.as_ref().filter(|held| held.process.process().pid == pid) {
             return Main::Alive(held.process.process());
         }
@@ -279,9 +291,7 @@ impl Unit {
                     main
                 }
             },
-            Err(error) if is(&error, ERROR_INVALID_PARAMETER) => Main::Dead(
-                self.buried.filter(|buried| buried.pid == pid).unwrap_or(Death { pid, code: None }),
-            ),
+            Err(error) if is(&error, ERROR_INVALID_PARAMETER) => Main::Dead(Death { pid, code: None }),
             Err(error) => {
                 if !is(&error, ERROR_ACCESS_DENIED) {
                     tracing::debug!(service = self.name, pid, %error, "The process cannot be opened");
