@@ -5,10 +5,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{PATIENCE, read_request};
+
+/// A sender that has said nothing for this long is dead.
+const DEAD_AFTER: Duration = Duration::from_secs(5);
 
 /// Where a delivery can be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +109,8 @@ impl Shared {
         if self.spring(Point::Accepted) {
             return;
         }
+        // Should a killed sender's connection stay open, it must not hold up the next one's.
+        stream.set_read_timeout(Some(DEAD_AFTER)).unwrap();
         let Some((key, body)) = read_request(stream) else { return };
         let life = self.life.load(Ordering::SeqCst);
         self.receipts.lock().unwrap().push(Receipt { life, key, body });
