@@ -71,7 +71,7 @@ impl UnitTask {
             UnitKind::Systemd(name) => Unit::managed("systemd", name, manager),
             UnitKind::Scm(name) => Unit::managed("scm", name, manager),
         };
-        let forwarder = Task::spawn(forward(service.clone(), waiting, shared.inputs.clone()));
+        let forwarder = Task::spawn(forward(waiting, shared.inputs.clone()));
         Self { kind, orders, keeper: Task::spawn(keeper.keep(unit, before)), forwarder }
     }
 
@@ -132,7 +132,8 @@ struct Keeper {
     service: ServiceId,
     shared: Arc<Shared>,
     orders: mpsc::Receiver<Order>,
-    reports: mpsc::Sender<UnitReport>,
+    /// What is to be told, in the order it happened: a restart's answer never overtakes its reports.
+    reports: mpsc::Sender<Input>,
     overflow: Arc<Notify>,
 }
 
@@ -200,7 +201,7 @@ impl Keeper {
                     let result = restart().await;
                     let done = ActionReport { id, service: self.service.clone(), result };
                     // Nobody listens any more only when lifesign ends.
-                    let _ = self.shared.inputs.send(Input::ActionDone(done)).await;
+                    let _ = self.reports.send(Input::ActionDone(done)).await;
                 }
                 None => return,
             }
@@ -208,17 +209,20 @@ impl Keeper {
     }
 
     async fn report(&self, report: UnitReport) {
-        let _ = self.reports.send(report).await;
+        let _ = self.reports.send(Input::Unit { service: self.service.clone(), report }).await;
     }
 
     /// Where the observer puts its reports. It cannot wait, so it leaves out what does not fit.
     fn sink(&self) -> Sink {
         let (reports, overflow, shared) =
             (self.reports.downgrade(), Arc::clone(&self.overflow), Arc::clone(&self.shared));
+        let service = self.service.clone();
         Arc::new(move |report| {
             // The keeper is gone: the unit is off watch.
             let Some(reports) = reports.upgrade() else { return };
-            if let Err(mpsc::error::TrySendError::Full(_)) = reports.try_send(report) {
+            if let Err(mpsc::error::TrySendError::Full(_)) =
+                reports.try_send(Input::Unit { service: service.clone(), report })
+            {
                 shared.figures.report_left_out();
                 overflow.notify_one();
             }
@@ -226,9 +230,8 @@ impl Keeper {
     }
 }
 
-async fn forward(service: ServiceId, mut reports: mpsc::Receiver<UnitReport>, inputs: mpsc::Sender<Input>) {
-    while let Some(report) = reports.recv().await {
-        let input = Input::Unit { service: service.clone(), report };
+async fn forward(mut reports: mpsc::Receiver<Input>, inputs: mpsc::Sender<Input>) {
+    while let Some(input) = reports.recv().await {
         if inputs.send(input).await.is_err() {
             return;
         }

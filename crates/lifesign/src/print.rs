@@ -1,7 +1,5 @@
 //! What the command line writes: tables, colours, errors. The only place that prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line's own printer")]
-
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use lifesign_core::model::State;
 use lifesign_lang::Lang;
@@ -11,12 +9,13 @@ use crate::failure::Failure;
 
 /// One line to standard output.
 pub(crate) fn line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
+    // A reader that has seen enough (`| head`) is no reason to end, least of all for `up`.
+    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
 }
 
 /// One line to standard error, where it is in nobody's way.
 pub(crate) fn hint(text: impl AsRef<str>) {
-    eprintln!("{}", text.as_ref());
+    let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
 }
 
 /// JSON, indented for a terminal and compact for a pipe.
@@ -34,11 +33,11 @@ pub(crate) fn error(lang: Lang, failure: &Failure) {
     let text = failure.to_string();
     match failure {
         // These come with their own heading, one for each error.
-        Failure::Configuration(_) => eprintln!("{}", text.trim_end()),
-        _ => eprintln!(
-            "{} {text}",
-            paint(&format!("{}:", lang.word("cli-error")), Colour::Red, std::io::stderr().is_terminal())
-        ),
+        Failure::Configuration(_) => hint(text.trim_end()),
+        _ => {
+            let head = format!("{}:", lang.word("cli-error"));
+            hint(format!("{} {text}", paint(&head, Colour::Red, std::io::stderr().is_terminal())));
+        }
     }
 }
 

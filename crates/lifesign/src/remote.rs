@@ -30,7 +30,7 @@ impl Remote {
         let base = global.server.clone().unwrap_or_else(|| LOCAL.to_owned());
         let base = base.trim_end_matches('/').to_owned();
         let address = base.split_once("://").map_or(base.as_str(), |(_, rest)| rest);
-        let token = global.token.clone().or_else(|| data::find_token(address));
+        let token = global.token.clone().or_else(|| data::find_token(address, global.server.is_none()));
         let agent = Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(30)))
             .timeout_connect(Some(Duration::from_secs(5)))

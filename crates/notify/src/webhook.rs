@@ -83,6 +83,11 @@ pub(crate) const KIND: Kind<Receiver> = Kind { name: "webhook", decode, schema: 
 
 fn decode(fields: &mut Fields<'_>, cx: &mut Cx) -> Option<Receiver> {
     let span = fields.node().span;
+    // The path of a webhook's address is often its only secret: no excerpt of the file shows it, whatever
+    // else is wrong on its line.
+    if let Some(url) = fields.node().get("url") {
+        cx.mask(url.span);
+    }
     let written = Written::from_fields(fields, cx)?;
     match Webhook::new(written) {
         Ok(webhook) => Some(Receiver::new(KIND.name, webhook)),

@@ -258,6 +258,9 @@ fn wrong_name(name: &str, limit: usize) -> Option<String> {
     if name.len() > limit {
         return Some(format!("{} bytes of metric name, at most {limit}", name.len()));
     }
+    if name.starts_with("host_") {
+        return Some(format!("{name:?} is a metric of the host; a service's own begins with something else"));
+    }
     let first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
     let further = |c: char| first(c) || c.is_ascii_digit() || c == '.' || c == '-';
     let Some(head) = name.chars().next() else {

@@ -76,9 +76,8 @@ impl Engine {
                 service.since = memory.since;
             }
             // A sender heard in an earlier life must be heard again, after its fair chance.
-            if let (Some(heartbeat), Some(_)) = (&spec.heartbeat, memory.last_heartbeat_at) {
-                let chance = heartbeat.timeout + heartbeat.interval * heartbeat.retries;
-                grace = grace.min(turn.now + chance.max(spec.start_grace));
+            if memory.last_heartbeat_at.is_some() {
+                grace = turn.now + judge::chance(spec);
             }
         }
         self.count(service.state, 1);

@@ -17,16 +17,17 @@ use crate::view::{About, Explanation, Fact};
 
 /// Every code, for the translations' test. Variables in the comments.
 pub const CODES: &[&str] = &[
-    "verdict",            // state, reason, since, detail
-    "verdict-open",       // state
-    "paused",             //
-    "unit",               // unit, os
-    "unit-blind",         // unit, why
-    "unit-waiting",       // unit
-    "heart-beating",      // ago, interval
-    "heart-waiting",      //
-    "heart-late",         // ago, timeout
-    "heart-silent",       // ago
+    "verdict",       // state, reason, since, detail
+    "verdict-open",  // state
+    "paused",        //
+    "unit",          // unit, os
+    "unit-blind",    // unit, why
+    "unit-waiting",  // unit
+    "heart-beating", // ago, interval
+    "heart-waiting", //
+    "heart-late",    // ago, timeout
+    "heart-silent",  // ago
+    "heart-never",
     "heart-failing",      // message
     "heart-stopping",     //
     "heart-skew",         // skew
@@ -194,6 +195,10 @@ impl Engine {
                 let text =
                     format!("Its last heartbeat came {ago} ago, longer than the timeout of {timeout}.");
                 facts.add(About::Evidence, "heart-late", &[("ago", ago), ("timeout", timeout)], text);
+            }
+            HeartEvidence::Silent if heart.last() == Mono::ZERO => {
+                let text = "No heartbeat came in the time it had for a first one.".to_owned();
+                facts.add(About::Evidence, "heart-never", &[], text);
             }
             HeartEvidence::Silent => {
                 let text = format!("Its heartbeat is silent since {ago}; timeout and retries are used up.");

@@ -17,6 +17,8 @@ use crate::verdict::{HeartEvidence, UnitEvidence, Verdict, judge};
 
 /// How long a new process must live before a recovery counts, where the service has no `restart`.
 const PROVE_FOR: Duration = Duration::from_secs(10);
+/// How long after a restart a report of its own stop may still be on its way.
+const LATE_STOP: Duration = Duration::from_secs(3);
 /// How long a due restart waits for a unit that is just changing its state.
 const CHANGING_WAIT: Duration = Duration::from_secs(1);
 
@@ -27,7 +29,16 @@ pub(super) fn prove_for(spec: &ServiceSpec) -> Duration {
 /// Until when a heart never heard keeps its fair chance. Where nothing else tells that the service exists,
 /// nobody knows that it should beat: it stays `pending`.
 pub(super) fn first_grace(spec: &ServiceSpec, now: Mono) -> Mono {
-    if spec.unit.is_some() || !spec.checks.is_empty() { now + spec.start_grace } else { Mono::NEVER }
+    if spec.unit.is_some() || !spec.checks.is_empty() { now + chance(spec) } else { Mono::NEVER }
+}
+
+/// How long a heart may take to its first beat: the time of a start, and never less than the silence that
+/// would be held against one that beats.
+pub(super) fn chance(spec: &ServiceSpec) -> Duration {
+    let silence = spec.heartbeat.as_ref().map_or(Duration::ZERO, |heartbeat| {
+        heartbeat.timeout.saturating_add(heartbeat.interval.saturating_mul(heartbeat.retries))
+    });
+    silence.max(spec.start_grace)
 }
 
 impl Engine {
@@ -411,6 +422,7 @@ impl Engine {
             Ok(process) => {
                 service.remedy.step = if service.incident.is_some() { Step::Proving } else { Step::Idle };
                 service.stopped_by_us = false;
+                service.late_stop_until = turn.now + LATE_STOP;
                 let process = process.or(service.process);
                 if process != service.process {
                     service.process = process;

@@ -316,6 +316,14 @@ impl Engine {
         let running = self.services[index].remedy.is_running();
         let report = self.excuse_no_history(index, report);
         let service = &mut self.services[index];
+        if matches!(report.state, UnitState::Stopped { ordered: true, .. })
+            && turn.now < service.late_stop_until
+        {
+            // The stop of our own restart, told after its end. Once only, and the truth is asked for.
+            service.late_stop_until = Mono::ZERO;
+            turn.out.push(Effect::LookNow(id.clone()));
+            return Answer::Done;
+        }
         match &report.state {
             UnitState::Stopped { ordered, .. } => {
                 service.stopped_by_us = running && (*ordered || service.stopped_by_us);
@@ -376,7 +384,7 @@ impl Engine {
         for check in &mut service.checks {
             check.forget();
         }
-        let grace = turn.now + service.spec.start_grace;
+        let grace = turn.now + judge::chance(&service.spec);
         self.hearts[index].wait(grace);
     }
 
@@ -472,6 +480,9 @@ impl Engine {
             return Err(if closed { Refusal::IncidentClosed(id) } else { Refusal::NoSuchIncident(id) });
         };
         if let Some(open) = &mut self.services[ix.0 as usize].incident {
+            if open.record.acknowledged_by.as_ref() == Some(by) {
+                return Ok(Answer::Done);
+            }
             open.record.acknowledged_by = Some(Arc::clone(by));
             turn.out.push(Effect::Incident(open.record.clone()));
         }

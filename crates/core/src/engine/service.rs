@@ -41,6 +41,8 @@ pub(super) struct Service {
     pub process_since: Mono,
     /// Whether the last stop was our own doing, in the course of a restart.
     pub stopped_by_us: bool,
+    /// Until when one report of an ordered stop is taken for the late echo of our own restart.
+    pub late_stop_until: Mono,
     pub checks: Vec<CheckRun>,
     pub last_beat: Option<Wall>,
     /// What the last beat said of its sender.
@@ -74,6 +76,7 @@ impl Service {
             process: None,
             process_since: now,
             stopped_by_us: false,
+            late_stop_until: Mono::ZERO,
             checks,
             last_beat: None,
             beat_status: BeatStatus::Alive,

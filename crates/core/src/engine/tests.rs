@@ -358,6 +358,33 @@ fn a_unit_that_was_never_started_is_no_outage_and_one_that_vanishes_is() {
 }
 
 #[test]
+fn a_slow_heart_has_at_least_the_time_that_silence_would_take() {
+    let mut spec = with_unit(service("slow"));
+    spec.heartbeat =
+        Some(HeartbeatSpec { interval: 60 * SECOND, timeout: 180 * SECOND, retries: 2, rise: 1 });
+    let mut world = World::new(one(with_restart(spec, 3)));
+    world.running("slow", 1);
+    world.pass(299 * SECOND);
+    assert_eq!(world.state("slow").0, State::Pending);
+    world.pass(2 * SECOND);
+    assert_eq!(world.state("slow"), (State::Down, Some(Reason::Hung)));
+}
+
+#[test]
+fn the_late_report_of_our_own_stop_is_no_operators_stop() {
+    let mut world = World::new(one(with_restart(with_heart(with_unit(service("worker"))), 3)));
+    world.running("worker", 7);
+    world.beat("worker");
+    world.pass(6 * SECOND);
+    world.action_done("worker", 8);
+    world.unit("worker", UnitState::Stopped { ordered: true, exit: Exit::Signal(9) });
+    assert_eq!(world.state("worker"), (State::Down, Some(Reason::Hung)));
+    assert_eq!(world.incidents(), (1, 0), "the incident stays open until the proof");
+    world.unit("worker", UnitState::Stopped { ordered: true, exit: Exit::Signal(15) });
+    assert_eq!(world.state("worker"), (State::Down, Some(Reason::StoppedByOperator)), "the second is one");
+}
+
+#[test]
 fn the_budget_ends_a_restart_loop_and_says_so() {
     let spec = with_restart(with_unit(service("web")), 3);
     let mut world = World::new(one(spec));

@@ -10,6 +10,7 @@ explain-unit-waiting = 服务单元 { $unit }：尚未查看过。
 explain-heart-beating = 最近一次心跳在 { $ago }前；应每 { $interval }一次。
 explain-heart-waiting = 尚未收到任何心跳。
 explain-heart-late = 最近一次心跳在 { $ago }前，已超过 { $timeout }的超时时间。
+explain-heart-never = 在允许的时间内没有收到第一次心跳。
 explain-heart-silent = 心跳已中断 { $ago }，超时与重试均已用尽。
 explain-heart-failing = 最近一次心跳报告自身异常：{ $message }
 explain-heart-stopping = 最近一次心跳表示即将主动停止。

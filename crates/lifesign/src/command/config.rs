@@ -31,6 +31,19 @@ pub(crate) fn load(path: &Path, env: Option<&str>) -> Result<Checked, Failure> {
         .map_err(|report| Failure::Configuration(report.to_string()))
 }
 
+/// The problems of one level as single lines: `lifesign.yaml:3:5: unknown key (did you mean …)`.
+pub(crate) fn lines(report: &lifesign_config::Report, level: Level) -> Vec<String> {
+    report
+        .problems
+        .iter()
+        .filter(|problem| problem.level == level)
+        .map(|problem| match &problem.hint {
+            Some(hint) => format!("{}: {} ({hint})", report.place(problem), problem.message),
+            None => format!("{}: {}", report.place(problem), problem.message),
+        })
+        .collect()
+}
+
 fn check(file: &NamedFile, lang: Lang, json: bool) -> Result<(), Failure> {
     if json {
         return check_json(file);

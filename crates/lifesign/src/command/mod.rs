@@ -12,12 +12,19 @@ use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{sample, up};
 
-pub(crate) use config::load as load_configuration;
+pub(crate) use config::{lines as problem_lines, load as load_configuration};
 
 /// Runs what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let lang = cli.lang();
     let json = cli.global.json;
+    if let Some(server) = cli.global.server.as_deref()
+        && !server.starts_with("http://")
+        && !server.starts_with("https://")
+    {
+        let text = format!("error: {server:?} is no address of a server; write it as http://HOST:PORT");
+        return Err(Failure::Configuration(text));
+    }
     let remote = || Remote::new(&cli.global);
     match &cli.command {
         Command::Up(file) => up::run(file, lang),

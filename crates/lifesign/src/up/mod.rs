@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use lifesign_agent::{Agent, Command, Setup};
 use lifesign_component::{Board, Component, Supervisor};
+use lifesign_config::problem::Level;
 use lifesign_core::model::HostName;
 use lifesign_lang::Lang;
 use lifesign_os::signal::{Signal, Signals};
@@ -28,7 +29,7 @@ use tokio::sync::mpsc;
 use self::kinds::{Checked, Configuration};
 use self::translate::Surroundings;
 use crate::cli::ConfigFile;
-use crate::command::load_configuration;
+use crate::command::{load_configuration, problem_lines};
 use crate::data;
 use crate::failure::Failure;
 use crate::{logging, print};
@@ -203,9 +204,10 @@ fn load_again(source: Source, around: Arc<Surroundings>, commands: mpsc::Sender<
         let (source, around, commands) = (source.clone(), Arc::clone(&around), commands.clone());
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || {
-                let loaded = load_configuration(&source.path, source.env.as_deref());
-                let loaded = loaded.and_then(|loaded| refuse_remote_agent(&loaded.config).map(|()| loaded));
-                loaded.map_err(|failure| failure.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+                let loaded = lifesign_config::load::load(&source.path, source.env.as_deref(), &kinds::all())
+                    .map_err(|report| problem_lines(&report, Level::Error))?;
+                refuse_remote_agent(&loaded.config).map_err(|failure| vec![failure.to_string()])?;
+                Ok::<_, Vec<String>>(loaded)
             });
             let loaded = read.await.map_err(|error| vec![error.to_string()])??;
             fresh(&loaded, &around, commands).map_err(|error| vec![format!("{error:#}")])
@@ -219,7 +221,7 @@ fn fresh(
     commands: mpsc::Sender<Command>,
 ) -> anyhow::Result<Fresh> {
     let config = &loaded.config;
-    let mut warnings: Vec<String> = loaded.warnings.to_string().lines().map(str::to_owned).collect();
+    let mut warnings = problem_lines(&loaded.warnings, Level::Warning);
     let moved = config.server.data_dir != around.data_dir
         || (config.server.listen != around.listening && config.server.listen.port() != 0);
     if moved {

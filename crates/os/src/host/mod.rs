@@ -51,7 +51,14 @@ mod tests {
         let mut sampler = Sampler::new(dir.path());
         let first = sampler.sample();
         assert!(!first.iter().any(|(name, _)| *name == "host_cpu"), "processor time is a difference");
-        for name in ["host_memory", "host_memory_available_bytes", "host_disk", "host_disk_free_bytes", "host_uptime_seconds", "host_processes"] {
+        for name in [
+            "host_memory",
+            "host_memory_available_bytes",
+            "host_disk",
+            "host_disk_free_bytes",
+            "host_uptime_seconds",
+            "host_processes",
+        ] {
             let value = first.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
             assert!(value.is_some_and(|value| value > 0.0), "{name}: {value:?}");
         }

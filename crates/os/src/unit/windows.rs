@@ -83,25 +83,25 @@ impl Manager {
         self.start(name, rest).await.map_err(|error| of_whole_order(error, timeout))
     }
 
-/// Runs an order on a thread that may block. Some calls cannot be cut short; the caller is not kept by them.
-async fn carry_out<T: Send + 'static>(
-    &self,
-    name: &str,
-    timeout: Duration,
-    order: fn(&str, Option<u32>, Duration) -> Result<T, UnitError>,
-) -> Result<T, UnitError> {
-    let gone = match &self.0 {
-        Ok(observer) => observer.look(name).await.gone,
-        Err(_) => None,
-    };
-    let owned = name.to_owned();
-    let done = tokio::task::spawn_blocking(move || order(&owned, gone, timeout));
-    match tokio::time::timeout(timeout + MARGIN, done).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(UnitError::Unreachable { why: "the runtime is shutting down".to_owned() }),
-        Err(_) => Err(UnitError::TimedOut { name: name.to_owned(), after: timeout }),
+    /// Runs an order on a thread that may block. Some calls cannot be cut short; the caller is not kept by them.
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        name: &str,
+        timeout: Duration,
+        order: fn(&str, Option<u32>, Duration) -> Result<T, UnitError>,
+    ) -> Result<T, UnitError> {
+        let gone = match &self.0 {
+            Ok(observer) => observer.look(name).await.gone,
+            Err(_) => None,
+        };
+        let owned = name.to_owned();
+        let done = tokio::task::spawn_blocking(move || order(&owned, gone, timeout));
+        match tokio::time::timeout(timeout + MARGIN, done).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(UnitError::Unreachable { why: "the runtime is shutting down".to_owned() }),
+            Err(_) => Err(UnitError::TimedOut { name: name.to_owned(), after: timeout }),
+        }
     }
-}
 }
 
 /// A half that took too long is told with the time of the whole.
