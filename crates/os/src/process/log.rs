@@ -36,7 +36,8 @@ pub(super) fn bound(path: &Path, limit: u64) -> io::Result<bool> {
     let mut from = File::open(path)?;
     from.seek(SeekFrom::Start(length - limit))?;
     let mut to = File::create(older(path))?;
-    io::copy(&mut from, &mut to)?;
+    // No further than it was long: who copies to the end never catches up with a flood.
+    io::copy(&mut from.take(limit), &mut to)?;
     OpenOptions::new().write(true).open(path)?.set_len(0)?;
     Ok(true)
 }
