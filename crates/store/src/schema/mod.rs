@@ -138,7 +138,8 @@ fn back_up(db: &Connection, file: &Path, found: u32) -> Result<(), OpenError> {
         private_file(&fresh, OpenOptions::new().create(true).truncate(true))?;
         let path = fresh.to_str().ok_or("the path is not UTF-8")?;
         db.execute("VACUUM INTO ?1", [path])?;
-        std::fs::File::open(&fresh)?.sync_all()?;
+        // Windows flushes only what is open for writing.
+        OpenOptions::new().write(true).open(&fresh)?.sync_all()?;
         std::fs::rename(&fresh, &to)?;
         Ok(())
     };
