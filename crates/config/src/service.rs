@@ -113,6 +113,7 @@ impl Heartbeat {
             timeout: self.timeout.or(defaults.timeout).unwrap_or(interval * 3),
             retries: self.retries.or(defaults.retries).unwrap_or(2),
             rise: self.rise,
+            ..HeartbeatSpec::never()
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifesign_core::model::HostName;
-use lifesign_core::spec::{CheckSpec, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec};
+use lifesign_core::spec::{CheckSpec, Dependency, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec};
 
 use crate::config::Config;
 use crate::service::Service;
@@ -18,6 +18,7 @@ pub fn spec<C, R>(config: &Config<C, R>, host: &HostName) -> Spec {
         rules: config.rules.iter().map(rule_spec).collect(),
         receivers: config.receivers.iter().map(|receiver| receiver.name().into()).collect(),
         routes: config.routes.iter().map(route_spec).collect(),
+        ..Spec::default()
     }
 }
 
@@ -37,7 +38,7 @@ fn service_spec<C, R>(config: &Config<C, R>, service: &Service<C>, host: &HostNa
         unit: keys.unit.as_ref().map(crate::unit::Unit::words),
         heartbeat: keys.heartbeat.as_ref().map(|heartbeat| heartbeat.spec(&config.defaults)),
         checks: check_specs(service),
-        depends_on: keys.depends_on.iter().map(|id| id.value.clone()).collect(),
+        depends_on: keys.depends_on.iter().map(|id| Dependency::on(id.value.clone())).collect(),
         restart: keys.restart.as_ref().map(|restart| RestartSpec {
             budget: restart.budget.count,
             window: restart.budget.window,

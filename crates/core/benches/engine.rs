@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lifesign_core::engine::Engine;
-use lifesign_core::evidence::{Beat, BeatStatus};
+use lifesign_core::evidence::Beat;
 use lifesign_core::input::Input;
 use lifesign_core::model::{ServiceId, Severity};
 use lifesign_core::spec::{HeartbeatSpec, ServiceSpec, Spec};
@@ -120,7 +120,7 @@ fn service(id: ServiceId) -> ServiceSpec {
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(15),
             retries: 2,
-            rise: 1,
+            ..HeartbeatSpec::never()
         }),
         checks: Vec::new(),
         depends_on: Vec::new(),
@@ -132,7 +132,7 @@ fn service(id: ServiceId) -> ServiceSpec {
 }
 
 fn beat(service: ServiceId) -> Beat {
-    Beat { service, status: BeatStatus::Alive, sent_at: None, metrics: Vec::new(), message: None }
+    Beat::alive(service)
 }
 
 fn at_millis(millis: u64) -> Now {

@@ -1,11 +1,13 @@
 //! Everything the engine asks of the shell. Effects are idempotent: ids come from their cause.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{IncidentId, Reason, ServiceId, Severity, State};
 use crate::time::Wall;
+use crate::view::Fact;
 
 /// One thing to be done. All effects of one step belong into one transaction of the store; only after
 /// its commit are [`Effect::Notify`] and [`Effect::Act`] carried out.
@@ -37,7 +39,7 @@ pub enum Effect {
 }
 
 /// A change of state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transition {
     /// When.
     pub at: Wall,
@@ -51,6 +53,9 @@ pub struct Transition {
     pub reason: Option<Reason>,
     /// One English sentence with the evidence.
     pub detail: String,
+    /// The evidence and its numbers at that moment, for `explain --at`.
+    #[serde(default)]
+    pub facts: Vec<Fact>,
 }
 
 /// One opened-to-closed stretch of bad state.
@@ -192,6 +197,10 @@ pub struct Memory {
     pub since: Wall,
     /// Last heartbeat heard.
     pub last_heartbeat_at: Option<Wall>,
+    /// How long lifesign had listened in vain for the next one when this was written: frequent restarts must
+    /// not hide a death. Not a difference of wall times, which a step of the clock would falsify.
+    #[serde(default)]
+    pub silence: Duration,
     /// Whether a person paused it.
     pub paused: bool,
     /// The open incident.

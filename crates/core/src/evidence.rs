@@ -162,6 +162,28 @@ pub struct Beat {
     pub metrics: Vec<(Arc<str>, f64)>,
     /// Free text of the sender, shown with the service.
     pub message: Option<String>,
+    /// How long until the sender's next one, where it says so (back-off mode).
+    pub interval: Option<Duration>,
+    /// Whether its sender hears our answers, where it says so (mutual mode).
+    pub hears: Option<bool>,
+    /// How long it waited on the way in a spool of our own, by the spool's monotonic clock.
+    pub age: Duration,
+}
+
+impl Beat {
+    /// A heartbeat that says nothing but *I am well*.
+    pub fn alive(service: ServiceId) -> Self {
+        Self {
+            service,
+            status: BeatStatus::Alive,
+            sent_at: None,
+            metrics: Vec::new(),
+            message: None,
+            interval: None,
+            hears: None,
+            age: Duration::ZERO,
+        }
+    }
 }
 
 /// A sample of a host's own metrics (`host_cpu`, `host_memory`, …).

@@ -10,12 +10,12 @@
 #![warn(missing_docs)]
 
 mod check;
+pub mod detect;
 mod digest;
 mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod evidence;
-mod heart;
 pub mod input;
 pub mod model;
 mod remedy;

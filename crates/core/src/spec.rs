@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{CheckKind, HostName, ServiceId, Severity};
 
 /// All the engine needs to know. Handed in whole at start and at each reload.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
     /// The services, ids unique.
     pub services: Vec<ServiceSpec>,
@@ -18,6 +18,24 @@ pub struct Spec {
     pub receivers: Vec<Arc<str>>,
     /// Routes, first to last; every matching route is taken. None at all: everything to every receiver.
     pub routes: Vec<RouteSpec>,
+    /// How many questions a second may be asked at suspicion, all services together. Above it the detectors go
+    /// on alone, to their caps.
+    pub confirmations_per_second: u32,
+}
+
+/// Default of [`Spec::confirmations_per_second`].
+pub const CONFIRMATIONS_PER_SECOND: u32 = 200;
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            services: Vec::new(),
+            rules: Vec::new(),
+            receivers: Vec::new(),
+            routes: Vec::new(),
+            confirmations_per_second: CONFIRMATIONS_PER_SECOND,
+        }
+    }
 }
 
 /// One service.
@@ -33,8 +51,8 @@ pub struct ServiceSpec {
     pub heartbeat: Option<HeartbeatSpec>,
     /// Active checks, in the order of the file. [`crate::input::Input::Check`] names them by position.
     pub checks: Vec<CheckSpec>,
-    /// Services this one cannot work without.
-    pub depends_on: Vec<ServiceId>,
+    /// What this one cannot work without.
+    pub depends_on: Vec<Dependency>,
     /// How it may be restarted; `None`: never.
     pub restart: Option<RestartSpec>,
     /// Whether `degraded` opens an incident too.
@@ -45,17 +63,121 @@ pub struct ServiceSpec {
     pub start_grace: Duration,
 }
 
+/// What a service cannot work without: at least `need` of the services in `of`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// The services, each as good as the others. Never empty.
+    pub of: Vec<ServiceId>,
+    /// How many of them must work; at least 1.
+    pub need: u32,
+}
+
+impl Dependency {
+    /// One service that must work.
+    pub fn on(service: ServiceId) -> Self {
+        Self { of: vec![service], need: 1 }
+    }
+}
+
 /// Heartbeats expected from a service. All times positive; `timeout >= interval`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeartbeatSpec {
-    /// Between two beats.
+    /// Between two beats; in back-off mode the longest.
     pub interval: Duration,
-    /// Silence after which the service is `suspect`.
+    /// How the sender spaces its beats.
+    pub mode: Mode,
+    /// Silence after which the service is `suspect`: exactly with [`DetectorSpec::Fixed`], at the latest with
+    /// the others.
     pub timeout: Duration,
-    /// Further intervals without a beat before it is judged.
+    /// Further intervals without a beat before it is judged (fixed detector, or an application that answers
+    /// while its heart is silent).
     pub retries: u32,
     /// Beats in a row that bring it back.
     pub rise: u32,
+    /// How the moment of suspicion is found.
+    pub detector: DetectorSpec,
+    /// Whether the other evidence is asked at suspicion, and may end it early.
+    pub confirm: bool,
+    /// How many of how many sources must speak against it; `None`: all that answer.
+    pub second_opinion: Option<Confirm>,
+}
+
+impl HeartbeatSpec {
+    /// A heartbeat that is due so rarely that it never is: the base of literal specifications.
+    pub const fn never() -> Self {
+        Self {
+            interval: Duration::from_secs(31_536_000),
+            mode: Mode::Fixed,
+            timeout: Duration::from_secs(31_536_000),
+            retries: 0,
+            rise: 1,
+            detector: DetectorSpec::Fixed,
+            confirm: false,
+            second_opinion: None,
+        }
+    }
+
+    /// The longest silence that is ever held against a sender at its configured interval.
+    pub fn longest_silence(&self) -> Duration {
+        self.timeout.saturating_add(self.interval.saturating_mul(self.retries))
+    }
+}
+
+/// How a sender spaces its heartbeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Always the same interval.
+    Fixed,
+    /// From a second on, doubling while all goes well, up to the interval; each beat says when the next is due.
+    Backoff,
+    /// As fixed; and each beat says whether its sender hears us.
+    Mutual,
+}
+
+/// How the moment of suspicion is found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectorSpec {
+    /// [`HeartbeatSpec::timeout`] after the last beat.
+    Fixed,
+    /// Chen's NFD-E.
+    Chen {
+        /// Margin after the expected arrival (α).
+        margin: Duration,
+        /// Arrivals it is learnt from.
+        window: u32,
+    },
+    /// The φ accrual detector.
+    Accrual {
+        /// φ at which the service is suspect.
+        threshold: f64,
+        /// Gaps it is learnt from.
+        window: u32,
+    },
+    /// The default: exponential means of arrival and deviation.
+    Adaptive(Profile),
+}
+
+/// How long the adaptive detector asks around before it judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Early, and sometimes wrong on weak networks.
+    Fast,
+    /// Three quarters of the time of a fixed timeout, with fewer mistakes.
+    Default,
+    /// Close to the cap, with next to no mistakes.
+    Strict,
+}
+
+/// `need` of `of` sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// So many must speak against the service.
+    pub need: u32,
+    /// Of so many that are asked.
+    pub of: u32,
 }
 
 /// One active check as the engine sees it.

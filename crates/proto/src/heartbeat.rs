@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifesign_core::evidence::{Beat, BeatStatus};
 use lifesign_core::model::{MAX_ID, ServiceId};
@@ -146,6 +147,9 @@ impl Reader<'_> {
             sent_at,
             metrics: metrics.unwrap_or_default(),
             message,
+            interval: None,
+            hears: None,
+            age: Duration::ZERO,
         })
     }
 

@@ -233,6 +233,7 @@ mod tests {
             to: State::Down,
             reason: None,
             detail: String::new(),
+            facts: Vec::new(),
         }))
     }
 

@@ -72,7 +72,7 @@ fn word(reason: Option<Reason>) -> Option<&'static str> {
 }
 
 fn record_transition(db: &Connection, transition: &Transition) -> Result<()> {
-    let Transition { at, service, from, to, reason, detail } = transition;
+    let Transition { at, service, from, to, reason, detail, facts: _ } = transition;
     db.prepare_cached(
         "INSERT INTO transitions (at, service, before, after, reason, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?

@@ -157,6 +157,7 @@ pub(crate) fn transition(row: &Row<'_>) -> Result<Transition> {
         to: get(row, "after")?,
         reason: get_option(row, "reason")?,
         detail: row.get("detail")?,
+        facts: Vec::new(),
     })
 }
 
@@ -168,6 +169,7 @@ pub(crate) fn memory(row: &Row<'_>) -> Result<Memory> {
         reason: get_option(row, "reason")?,
         since: get(row, "since")?,
         last_heartbeat_at: get_option(row, "last_heartbeat_at")?,
+        silence: std::time::Duration::ZERO,
         paused: row.get("paused")?,
         incident: get_option(row, "incident")?,
         restarts: restarts.into_iter().map(Wall::from_millis).collect(),

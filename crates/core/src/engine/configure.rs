@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::service::{OpenIncident, Service};
 use super::{Engine, Host, SNAPSHOT, Turn, Wake, judge};
 use crate::check::CheckRun;
-use crate::heart::Heart;
+use crate::detect::Heart;
 use crate::model::{Reason, ServiceIx, State};
 use crate::spec::{ServiceSpec, Spec};
 
@@ -17,6 +18,7 @@ impl Engine {
             self.timers.push(Reverse((turn.now + SNAPSHOT, Wake::Snapshot)));
         }
         self.dispatcher.configure(&spec.routes, &spec.receivers);
+        self.budget.configure(turn.now, spec.confirmations_per_second);
         let mut order = Vec::with_capacity(spec.services.len());
         for service in &spec.services {
             let ix = match self.by_id.get(&service.id).copied() {
@@ -35,7 +37,8 @@ impl Engine {
         self.order = order;
         self.dependents.clear();
         for ix in &self.order {
-            for parent in &self.services[ix.0 as usize].spec.depends_on {
+            let depends_on = &self.services[ix.0 as usize].spec.depends_on;
+            for parent in depends_on.iter().flat_map(|dependency| &dependency.of) {
                 if let Some(parent) = self.by_id.get(parent) {
                     self.dependents.entry(*parent).or_default().push(*ix);
                 }
@@ -59,6 +62,7 @@ impl Engine {
         let ix = ServiceIx(u32::try_from(self.services.len()).unwrap_or(u32::MAX));
         let mut service = Service::new(ix, spec.clone(), turn.now, turn.wall);
         let mut grace = judge::first_grace(spec, turn.now);
+        let mut waited = Duration::ZERO;
         if let Some(memory) = self.past.remove(&spec.id) {
             service.paused = memory.paused;
             service.last_beat = memory.last_heartbeat_at;
@@ -75,13 +79,18 @@ impl Engine {
                 service.reason = memory.reason;
                 service.since = memory.since;
             }
-            // A sender heard in an earlier life must be heard again, after its fair chance.
+            // A sender heard in an earlier life must be heard again, after its fair chance. What that life
+            // listened in vain counts: frequent restarts must not hide a death.
             if memory.last_heartbeat_at.is_some() {
-                grace = turn.now + judge::chance(spec);
+                waited = memory.silence;
+                grace = turn.now + judge::chance_after(spec, waited);
             }
         }
         self.count(service.state, 1);
-        self.hearts.push(Heart::new(spec.heartbeat.as_ref(), grace));
+        let mut heart = Heart::new(spec.heartbeat.as_ref(), turn.now, grace);
+        heart.wait(turn.now, waited, grace);
+        heart.set_askable(judge::is_askable(spec));
+        self.hearts.push(heart);
         self.by_id.insert(spec.id.clone(), ix);
         self.services.push(service);
         ix
@@ -108,7 +117,9 @@ impl Engine {
             service.process = None;
         }
         service.spec = spec.clone();
-        self.hearts[index].configure(spec.heartbeat.as_ref(), judge::first_grace(spec, turn.now));
+        let heart = &mut self.hearts[index];
+        heart.configure(spec.heartbeat.as_ref(), turn.now, judge::first_grace(spec, turn.now));
+        heart.set_askable(judge::is_askable(spec));
     }
 
     /// A service that the configuration no longer names.

@@ -86,6 +86,14 @@ impl Engine {
         })
     }
 
+    /// The evidence and the deadlines of this moment, to be kept with a transition.
+    pub(super) fn facts_now(&self, index: usize, now: Mono) -> Vec<Fact> {
+        let mut facts = Facts(Vec::new());
+        self.explain_evidence(index, now, &mut facts);
+        self.explain_deadlines(index, now, &mut facts);
+        facts.0
+    }
+
     fn explain_verdict(&self, index: usize, now: Now, facts: &mut Facts) {
         let service = &self.services[index];
         let state = service.state.to_string();
@@ -166,7 +174,7 @@ impl Engine {
             let args = [("component", component.name.clone()), ("status", component.status.clone())];
             facts.add(About::Evidence, "component-down", &args, text);
         }
-        for parent in &service.spec.depends_on {
+        for parent in service.spec.depends_on.iter().flat_map(|dependency| &dependency.of) {
             let down = self.find(parent.as_str()).is_some_and(|at| self.services[at].state == State::Down);
             if down {
                 let text = format!("It depends on {parent}, which is down.");

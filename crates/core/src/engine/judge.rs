@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::service::{OpenIncident, exit_words};
 use super::{Answer, Engine, Turn, words};
+use crate::detect;
 use crate::digest::digest;
 use crate::effect::{Action, Alert, AlertState, Effect, Incident, Transition, Verb};
-use crate::evidence::{BeatStatus, Process, UnitState};
+use crate::evidence::{BeatStatus, CheckOutcome, Process, UnitState};
 use crate::input::Refusal;
-use crate::model::{IncidentId, Reason, ServiceId, ServiceIx, State};
+use crate::model::{CheckKind, IncidentId, Reason, ServiceId, ServiceIx, State};
 use crate::remedy::Step;
-use crate::spec::{RestartSpec, ServiceSpec};
+use crate::spec::{HeartbeatSpec, RestartSpec, ServiceSpec};
 use crate::time::Mono;
 use crate::verdict::{HeartEvidence, UnitEvidence, Verdict, judge};
 
@@ -35,10 +36,45 @@ pub(super) fn first_grace(spec: &ServiceSpec, now: Mono) -> Mono {
 /// How long a heart may take to its first beat: the time of a start, and never less than the silence that
 /// would be held against one that beats.
 pub(super) fn chance(spec: &ServiceSpec) -> Duration {
-    let silence = spec.heartbeat.as_ref().map_or(Duration::ZERO, |heartbeat| {
-        heartbeat.timeout.saturating_add(heartbeat.interval.saturating_mul(heartbeat.retries))
-    });
+    let silence = spec.heartbeat.as_ref().map_or(Duration::ZERO, HeartbeatSpec::longest_silence);
     silence.max(spec.start_grace)
+}
+
+/// The chance that is left when earlier lives of lifesign listened in vain for `waited`. Each restart may have
+/// missed a heartbeat, so all of them together give one and a half intervals more.
+pub(super) fn chance_after(spec: &ServiceSpec, waited: Duration) -> Duration {
+    let interval = spec.heartbeat.as_ref().map_or(Duration::ZERO, |heartbeat| heartbeat.interval);
+    let whole = chance(spec);
+    (whole + interval * 3 / 2).saturating_sub(waited).min(whole)
+}
+
+/// Whether somebody else than its heart can say how a service is.
+pub(super) fn is_askable(spec: &ServiceSpec) -> bool {
+    !spec.checks.is_empty()
+}
+
+/// What a check's result is worth when a silent heart is looked into.
+pub(super) fn answer_of(kind: CheckKind, outcome: CheckOutcome) -> Option<detect::Answer> {
+    match (outcome, kind) {
+        (CheckOutcome::Unknown, _) => None,
+        (CheckOutcome::Fail(_), _) => Some(detect::Answer::Against),
+        // The application itself made this answer.
+        (CheckOutcome::Pass, CheckKind::Http | CheckKind::Grpc | CheckKind::Command | CheckKind::Scrape) => {
+            Some(detect::Answer::Works)
+        }
+        (
+            CheckOutcome::Pass,
+            CheckKind::Unit
+            | CheckKind::Heartbeat
+            | CheckKind::Tcp
+            | CheckKind::Tls
+            | CheckKind::Dns
+            | CheckKind::Icmp
+            | CheckKind::Process
+            | CheckKind::Disk
+            | CheckKind::Log,
+        ) => Some(detect::Answer::Runs),
+    }
 }
 
 impl Engine {
@@ -48,7 +84,10 @@ impl Engine {
         if !self.services[index].watched {
             return;
         }
-        self.hearts[index].advance(turn.now);
+        let advance = self.hearts[index].advance(turn.now);
+        if advance.ask && self.budget.take(turn.now) {
+            turn.out.push(Effect::LookNow(self.services[index].spec.id.clone()));
+        }
         let verdict = self.verdict(index);
         self.apply(index, verdict, turn);
         self.tend_incident(index, turn);
@@ -89,6 +128,7 @@ impl Engine {
             return;
         }
         let detail = self.describe(index, state, reason, turn.now);
+        let facts = self.facts_now(index, turn.now);
         let service = &mut self.services[index];
         let from = service.state;
         service.state = state;
@@ -103,6 +143,7 @@ impl Engine {
             to: state,
             reason,
             detail: detail.clone(),
+            facts,
         }));
         if from != state {
             self.count(from, -1);
@@ -111,8 +152,8 @@ impl Engine {
         let reason_words = reason.map_or(String::new(), |reason| format!(" ({reason})"));
         self.note(ix, "state", format!("{from} → {state}{reason_words}: {detail}"), turn);
         self.remember(ix, turn);
-        if state == State::Suspect {
-            // Suspect early, ask at once, then judge.
+        if state == State::Suspect && self.hearts[index].inquiry().is_none() && self.budget.take(turn.now) {
+            // Nothing may shorten its time, but whoever looks should see the present.
             turn.out.push(Effect::LookNow(self.services[index].spec.id.clone()));
         }
         if (from == State::Down) != (state == State::Down) {
@@ -125,14 +166,19 @@ impl Engine {
         let mut open: Vec<usize> = vec![index];
         let mut seen = vec![index];
         while let Some(at) = open.pop() {
-            for parent in &self.services[at].spec.depends_on {
-                let Some(parent) = self.find(parent.as_str()) else { continue };
-                if self.services[parent].state == State::Down {
+            for dependency in &self.services[at].spec.depends_on {
+                let known: Vec<usize> =
+                    dependency.of.iter().filter_map(|parent| self.find(parent.as_str())).collect();
+                let down = known.iter().filter(|at| self.services[**at].state == State::Down).count();
+                // Services that are not watched are taken to work.
+                if dependency.of.len() - down < dependency.need as usize {
                     return true;
                 }
-                if !seen.contains(&parent) {
-                    seen.push(parent);
-                    open.push(parent);
+                for parent in known {
+                    if !seen.contains(&parent) {
+                        seen.push(parent);
+                        open.push(parent);
+                    }
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! itself did not run. The shell steps it at least every [`TICK`]; a longer gap was our own stall, a
 //! suspended machine or a stopped process, and moves every deadline by itself instead of killing services.
 
+mod budget;
 mod clock;
 mod configure;
 mod explain;
@@ -25,14 +26,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::budget::Budget;
 use self::clock::VirtualClock;
 pub use self::explain::CODES as EXPLAIN_CODES;
 use self::rules::Rules;
 use self::service::Service;
+use crate::detect::{Arrival, Heart};
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
 use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitReport, UnitState};
-use crate::heart::Heart;
 use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
 use crate::model::{HostName, IncidentId, ServiceId, ServiceIx, State};
 use crate::remedy::Step;
@@ -113,6 +115,8 @@ pub struct Engine {
     timers: BinaryHeap<Reverse<(Mono, Wake)>>,
     next_incident: u64,
     counts: Counts,
+    /// Questions at suspicion.
+    budget: Budget,
     clock: VirtualClock,
     past: HashMap<ServiceId, Memory>,
     past_incidents: HashMap<IncidentId, (Incident, Vec<TimelineEntry>)>,
@@ -274,9 +278,19 @@ impl Engine {
 
     fn beat(&mut self, beat: Beat, turn: &mut Turn<'_>) -> Answer {
         let Some(index) = self.find(beat.service.as_str()) else { return Answer::NoSuchService };
-        let evidence_changed = self.hearts[index].beat(turn.now);
+        let arrived = turn.now.back(beat.age);
+        if arrived < self.hearts[index].last() {
+            // News that waited longer than younger ones: it revives nobody and says nothing of now.
+            return Answer::Beat(self.services[index].state);
+        }
+        let arrival = Arrival { at: arrived, seq: None, interval: beat.interval };
+        let evidence_changed = self.hearts[index].beat(turn.now, arrival);
         let service = &mut self.services[index];
-        service.last_beat = Some(turn.wall);
+        service.last_beat = Some(turn.wall.back(beat.age));
+        let hears_changed = beat.hears.is_some() && beat.hears != service.hears;
+        if hears_changed {
+            service.hears = beat.hears;
+        }
         let status_changed = service.beat_status != beat.status;
         service.beat_status = beat.status;
         if let Some(sent_at) = beat.sent_at {
@@ -289,7 +303,7 @@ impl Engine {
         }
         let ix = service.ix;
         // A beat that changes nothing ends here: memory only.
-        if evidence_changed || status_changed || service.incident.is_some() {
+        if evidence_changed || status_changed || hears_changed || service.incident.is_some() {
             self.reconsider(ix, turn);
         }
         if !beat.metrics.is_empty() {
@@ -348,7 +362,8 @@ impl Engine {
                 self.begin_anew(index, turn);
             } else if first_sight {
                 self.services[index].process_since = turn.now;
-                self.hearts[index].wait(judge::first_grace(&self.services[index].spec, turn.now));
+                let grace = judge::first_grace(&self.services[index].spec, turn.now);
+                self.hearts[index].wait(turn.now, Duration::ZERO, grace);
             }
         }
         let output = report.last_output.clone();
@@ -385,7 +400,7 @@ impl Engine {
             check.forget();
         }
         let grace = turn.now + judge::chance(&service.spec);
-        self.hearts[index].wait(grace);
+        self.hearts[index].wait(turn.now, Duration::ZERO, grace);
     }
 
     fn on_check(&mut self, id: &ServiceId, check: u16, report: CheckReport, turn: &mut Turn<'_>) -> Answer {
@@ -399,8 +414,12 @@ impl Engine {
             return Answer::Done;
         };
         let counts = !(in_grace && run.verdict().is_none());
+        let answer = judge::answer_of(spec.kind, report.outcome);
         run.take(turn.wall, report, spec.rise, spec.fall, counts);
         let ix = service.ix;
+        if let Some(answer) = answer {
+            self.hearts[index].answer(turn.now, u32::from(check), answer);
+        }
         self.reconsider(ix, turn);
         Answer::Done
     }
@@ -530,7 +549,8 @@ impl Engine {
         let service = &mut self.services[ix.0 as usize];
         service.remembered_beat = service.last_beat;
         let restarts = service.remedy.restarts().map(|at| turn.wall.back(turn.now.since(at))).collect();
-        turn.out.push(Effect::Remember(service.memory(restarts)));
+        let silence = self.hearts[ix.0 as usize].silence(turn.now);
+        turn.out.push(Effect::Remember(service.memory(silence, restarts)));
     }
 
     /// Writes last-seen times that have moved since they were last written.

@@ -1,6 +1,7 @@
 //! One service inside the engine: its specification, its evidence, and what was made of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::check::CheckRun;
 use crate::effect::{Incident, Memory, TimelineEntry};
@@ -49,6 +50,8 @@ pub(super) struct Service {
     pub beat_status: BeatStatus,
     pub beat_message: Option<String>,
     pub skew_ms: Option<i64>,
+    /// Whether the sender hears us, where it says so.
+    pub hears: Option<bool>,
     pub metrics: Vec<(Arc<str>, f64)>,
     pub paused: bool,
     pub incident: Option<OpenIncident>,
@@ -82,6 +85,7 @@ impl Service {
             beat_status: BeatStatus::Alive,
             beat_message: None,
             skew_ms: None,
+            hears: None,
             metrics: Vec::new(),
             paused: false,
             incident: None,
@@ -195,13 +199,14 @@ impl Service {
         began.filter(|at| *at <= now).unwrap_or(now)
     }
 
-    pub(super) fn memory(&self, restarts: Vec<Wall>) -> Memory {
+    pub(super) fn memory(&self, silence: Duration, restarts: Vec<Wall>) -> Memory {
         Memory {
             service: self.spec.id.clone(),
             state: self.state,
             reason: self.reason,
             since: self.since,
             last_heartbeat_at: self.last_beat,
+            silence: if self.last_beat.is_some() { silence } else { Duration::ZERO },
             paused: self.paused,
             incident: self.incident.as_ref().map(|open| open.record.id),
             restarts,

@@ -10,7 +10,9 @@ use super::*;
 use crate::effect::{AlertState, NotifyReason};
 use crate::evidence::{CheckOutcome, Component, FailKind, Phases, Process};
 use crate::model::{CheckKind, Reason, Severity};
-use crate::spec::{CheckSpec, Comparison, HeartbeatSpec, RestartSpec, RuleSpec, ServiceSpec, Spec};
+use crate::spec::{
+    CheckSpec, Comparison, Dependency, HeartbeatSpec, RestartSpec, RuleSpec, ServiceSpec, Spec,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const EPOCH: i64 = 1_700_000_000_000;
@@ -64,7 +66,7 @@ impl World {
     fn beat_with(&mut self, id: &str, status: BeatStatus, metrics: &[(&str, f64)]) -> Answer {
         let metrics = metrics.iter().map(|(name, value)| (Arc::from(*name), *value)).collect();
         let service = ServiceId::new(id).unwrap();
-        self.give(Input::Beat(Beat { service, status, sent_at: None, metrics, message: None }))
+        self.give(Input::Beat(Beat { status, metrics, ..Beat::alive(service) }))
     }
 
     fn unit(&mut self, id: &str, state: UnitState) {
@@ -171,7 +173,8 @@ fn service(id: &str) -> ServiceSpec {
 }
 
 fn with_heart(mut spec: ServiceSpec) -> ServiceSpec {
-    spec.heartbeat = Some(HeartbeatSpec { interval: SECOND, timeout: 3 * SECOND, retries: 2, rise: 1 });
+    spec.heartbeat =
+        Some(HeartbeatSpec { interval: SECOND, timeout: 3 * SECOND, retries: 2, ..HeartbeatSpec::never() });
     spec
 }
 
@@ -360,8 +363,12 @@ fn a_unit_that_was_never_started_is_no_outage_and_one_that_vanishes_is() {
 #[test]
 fn a_slow_heart_has_at_least_the_time_that_silence_would_take() {
     let mut spec = with_unit(service("slow"));
-    spec.heartbeat =
-        Some(HeartbeatSpec { interval: 60 * SECOND, timeout: 180 * SECOND, retries: 2, rise: 1 });
+    spec.heartbeat = Some(HeartbeatSpec {
+        interval: 60 * SECOND,
+        timeout: 180 * SECOND,
+        retries: 2,
+        ..HeartbeatSpec::never()
+    });
     let mut world = World::new(one(with_restart(spec, 3)));
     world.running("slow", 1);
     world.pass(299 * SECOND);
@@ -436,6 +443,7 @@ fn a_service_never_heard_stays_pending_and_one_heard_before_gets_its_fair_chance
         reason: None,
         since: Wall::from_millis(EPOCH - 60_000),
         last_heartbeat_at: Some(Wall::from_millis(EPOCH - 50_000)),
+        silence: Duration::ZERO,
         paused: false,
         incident: None,
         restarts: Vec::new(),
@@ -529,7 +537,7 @@ fn a_component_that_is_down_degrades_and_is_named() {
 #[test]
 fn what_a_dependency_explains_opens_no_incident_of_its_own() {
     let mut web = with_check(service("web"), 0, 1);
-    web.depends_on = vec![ServiceId::new("db").unwrap()];
+    web.depends_on = vec![Dependency::on(ServiceId::new("db").unwrap())];
     let db = with_check(service("db"), 0, 1);
     let spec = Spec { services: vec![web, db], receivers: vec!["hook".into()], ..Spec::default() };
     let mut world = World::new(spec);

@@ -119,7 +119,12 @@ impl Engine {
             },
             components: service.components().cloned().collect(),
             clock_skew_ms: service.skew_ms,
-            depends_on: service.spec.depends_on.clone(),
+            depends_on: service
+                .spec
+                .depends_on
+                .iter()
+                .flat_map(|dependency| dependency.of.iter().cloned())
+                .collect(),
         }
     }
 

@@ -81,7 +81,7 @@ fn unknown_service(config: &Configuration, host: &HostName) -> Option<ServiceSpe
             interval,
             timeout,
             retries: config.defaults.retries.unwrap_or(2),
-            rise: 1,
+            ..HeartbeatSpec::never()
         }),
         checks: Vec::new(),
         depends_on: Vec::new(),

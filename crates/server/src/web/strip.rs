@@ -211,6 +211,7 @@ mod tests {
             to,
             reason: None,
             detail: String::new(),
+            facts: Vec::new(),
         }
     }
 

@@ -157,6 +157,7 @@ async fn a_client_that_reads_too_slowly_is_told_so_and_let_go() {
         to: lifesign_core::model::State::Down,
         reason: None,
         detail: "x".repeat(8192),
+        facts: Vec::new(),
     };
     for _ in 0..4 * RING {
         house.state.events.publish(transition.at, lifesign_server::events::Live::State(transition.clone()));

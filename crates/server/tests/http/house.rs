@@ -91,7 +91,7 @@ pub fn service(id: &str) -> ServiceSpec {
             interval: Duration::from_secs(60),
             timeout: Duration::from_secs(180),
             retries: 2,
-            rise: 1,
+            ..HeartbeatSpec::never()
         }),
         checks: Vec::new(),
         depends_on: Vec::new(),

@@ -68,6 +68,7 @@ pub(crate) fn transition(name: &str, millis: i64) -> Effect {
         to: State::Down,
         reason: Some(Reason::Killed),
         detail: format!("ended by signal 9 at {millis}"),
+        facts: Vec::new(),
     })
 }
 
@@ -98,6 +99,7 @@ pub(crate) fn memory(name: &str, incident: Option<u64>) -> Memory {
         reason: Some(Reason::Killed),
         since: at(1000),
         last_heartbeat_at: Some(at(999)),
+        silence: Duration::ZERO,
         paused: false,
         incident: incident.map(IncidentId),
         restarts: vec![at(500), at(600)],

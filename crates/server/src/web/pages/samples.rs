@@ -101,6 +101,7 @@ fn changes(name: &str) -> Vec<Transition> {
         to,
         reason,
         detail: detail.to_owned(),
+        facts: Vec::new(),
     };
     match name {
         "payments" => vec![

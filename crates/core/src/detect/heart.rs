@@ -1,0 +1,520 @@
+//! The heartbeat of one service: when it is late, when it is silent.
+//!
+//! A heart is *late* at its detector's freshness point, at the latest when its time limit (the cap) has passed.
+//! What follows depends on the detector. The fixed one gives it `retries` further intervals, as written. A
+//! learned one opens an [`Inquiry`] where somebody can be asked and gives the heart up when all of it was in
+//! vain; where nobody can, at the cap. An application that answers while its heart is silent has the retries
+//! too before the contradiction is called *hung*.
+//!
+//! Times are the receiver's own; what the sender's clock says never decides. A heartbeat that changes nothing
+//! writes into this entry alone: the deadline behind it is looked at again when it falls due.
+
+use std::time::Duration;
+
+use super::{AnyDetector, Detector, Inquiry};
+use crate::spec::{Confirm, DetectorSpec, HeartbeatSpec, Mode, Profile};
+use crate::time::Mono;
+use crate::verdict::HeartEvidence;
+
+/// Where the heart stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No heartbeat is expected.
+    Off,
+    /// None heard since the start (of the service, or of lifesign).
+    Waiting,
+    /// Beating.
+    Beating,
+    /// Overdue.
+    Late,
+    /// Given up; `u32` beats in a row have come since.
+    Silent(u32),
+}
+
+/// One heartbeat as the detector sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it arrived. A heartbeat that waited in a spool arrived when the spool took it.
+    pub at: Mono,
+    /// The sender's count, where it says one; else it is inferred from the time.
+    pub seq: Option<u64>,
+    /// How long until the sender's next one, where it says so (back-off mode).
+    pub interval: Option<Duration>,
+}
+
+impl Arrival {
+    /// An arrival of which only the time is known.
+    pub const fn at(at: Mono) -> Self {
+        Self { at, seq: None, interval: None }
+    }
+}
+
+/// What the passing of time brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Advance {
+    /// The evidence changed.
+    pub changed: bool,
+    /// The other evidence is to be asked now.
+    pub ask: bool,
+}
+
+/// What a source of other evidence answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing good: refused, wrong, or no answer in time.
+    Against,
+    /// Something answers, which does not prove that the application works (a TCP connection is accepted by
+    /// the system even for a stopped process).
+    Runs,
+    /// The application itself answers as it should.
+    Works,
+    /// Its heart was heard there, so only the way here is broken: as good as a heartbeat.
+    Beats,
+}
+
+/// The heart of one service. One flat entry of a dense array each.
+#[derive(Debug, Clone)]
+pub struct Heart {
+    /// Last heartbeat.
+    last: Mono,
+    /// Last sign of life: a heartbeat, or a good answer.
+    alive: Mono,
+    late_at: Mono,
+    silent_at: Mono,
+    /// When the next inquiry is opened; [`Mono::NEVER`]: one is open, or none is wanted.
+    ask_at: Mono,
+    /// While waiting: when the fair chance ends; [`Mono::NEVER`] when nothing says that it must beat.
+    grace_until: Mono,
+    /// When waiting began, less what an earlier life of lifesign had waited already.
+    waiting_since: Mono,
+    /// Nominal arrival of heartbeat `seq`, where the sender does not count.
+    slot: Mono,
+    seq: u64,
+    interval: Duration,
+    detector: AnyDetector,
+    inquiry: Option<Box<Inquiry>>,
+    settings: Settings,
+    /// Beats since the service's process last changed.
+    beats: u32,
+    phase: Phase,
+    /// Whether there is anybody to ask.
+    askable: bool,
+}
+
+/// What of the specification is needed after each arrival.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Settings {
+    interval: Duration,
+    timeout: Duration,
+    retries: u32,
+    rise: u32,
+    profile: Profile,
+    confirm: Option<Option<Confirm>>,
+    fixed: bool,
+    backoff: bool,
+}
+
+impl Settings {
+    fn of(spec: &HeartbeatSpec) -> Self {
+        let (fixed, profile) = match spec.detector {
+            DetectorSpec::Fixed => (true, Profile::Default),
+            DetectorSpec::Chen { .. } | DetectorSpec::Accrual { .. } => (false, Profile::Default),
+            DetectorSpec::Adaptive(profile) => (false, profile),
+        };
+        Self {
+            interval: spec.interval,
+            timeout: spec.timeout,
+            retries: spec.retries,
+            rise: spec.rise.max(1),
+            profile,
+            confirm: spec.confirm.then_some(spec.second_opinion),
+            fixed,
+            backoff: spec.mode == Mode::Backoff,
+        }
+    }
+
+    /// A time written for the configured interval, at the present one.
+    fn scaled(&self, span: Duration, interval: Duration) -> Duration {
+        if interval == self.interval || self.interval.is_zero() {
+            return span;
+        }
+        span.mul_f64(interval.as_secs_f64() / self.interval.as_secs_f64())
+    }
+}
+
+impl Heart {
+    /// A heart after `spec`, waiting for its first beat until `grace_until`. Without a specification nothing is
+    /// ever expected.
+    pub fn new(spec: Option<&HeartbeatSpec>, now: Mono, grace_until: Mono) -> Self {
+        let off = HeartbeatSpec::never();
+        let mut heart = Self {
+            last: Mono::ZERO,
+            alive: Mono::ZERO,
+            late_at: Mono::NEVER,
+            silent_at: Mono::NEVER,
+            ask_at: Mono::NEVER,
+            grace_until,
+            waiting_since: now,
+            slot: Mono::ZERO,
+            seq: 0,
+            interval: off.interval,
+            detector: AnyDetector::new(&off),
+            inquiry: None,
+            settings: Settings::of(&off),
+            beats: 0,
+            phase: Phase::Off,
+            askable: false,
+        };
+        heart.configure(spec, now, grace_until);
+        heart
+    }
+
+    /// Takes another specification; when the sender was last heard stays known, what was learnt of its timing
+    /// goes.
+    pub fn configure(&mut self, spec: Option<&HeartbeatSpec>, now: Mono, grace_until: Mono) {
+        let Some(spec) = spec else {
+            self.phase = Phase::Off;
+            self.inquiry = None;
+            return;
+        };
+        self.settings = Settings::of(spec);
+        self.interval = spec.interval;
+        self.detector = AnyDetector::new(spec);
+        match self.phase {
+            Phase::Off => {
+                self.phase = Phase::Waiting;
+                self.grace_until = grace_until;
+                self.waiting_since = now;
+            }
+            Phase::Beating | Phase::Late => {
+                self.inquiry = None;
+                self.slot = self.last;
+                let fresh = self.detector.arrival(self.last, self.seq);
+                self.set_deadlines(fresh);
+            }
+            Phase::Waiting | Phase::Silent(_) => {}
+        }
+    }
+
+    /// Says whether anybody can be asked at suspicion.
+    pub fn set_askable(&mut self, askable: bool) {
+        self.askable = askable;
+    }
+
+    /// A heartbeat arrived. Returns whether the evidence changed. One older than the last (a spool that was
+    /// emptied late, a packet that was overtaken) says nothing new.
+    pub fn beat(&mut self, now: Mono, arrival: Arrival) -> bool {
+        let old_count = arrival.seq.is_some_and(|seq| self.beats > 0 && seq <= self.seq);
+        if self.phase == Phase::Off || (self.beats > 0 && arrival.at < self.last) || old_count {
+            return false;
+        }
+        if self.settings.backoff {
+            let said = arrival.interval.unwrap_or(self.settings.interval).min(self.settings.interval);
+            if said != self.interval && !said.is_zero() {
+                self.interval = said;
+                self.detector.reset(said);
+                self.slot = arrival.at;
+            }
+        }
+        let gap = arrival.at.since(self.last);
+        let given_up = matches!(self.phase, Phase::Silent(_));
+        if given_up || self.beats == 0 {
+            // The gap that ended an outage teaches nothing about the sender's timing.
+            self.detector.reset(self.interval);
+            self.slot = arrival.at;
+        }
+        self.number(&arrival);
+        self.last = arrival.at;
+        self.alive = arrival.at;
+        self.beats = self.beats.saturating_add(1);
+        let fresh = self.detector.arrival(arrival.at, self.seq);
+        let limit = self.set_deadlines(fresh);
+        if now >= self.silent_at {
+            // Late news: it came too late to prove that the sender lives now.
+            return false;
+        }
+        match self.phase {
+            Phase::Off | Phase::Beating => false,
+            Phase::Waiting | Phase::Late => {
+                self.inquiry = None;
+                self.phase = Phase::Beating;
+                true
+            }
+            Phase::Silent(good) => {
+                // A beat that comes late after another one starts the count anew.
+                let good = if good > 0 && gap > limit { 1 } else { good + 1 };
+                self.phase = if good >= self.settings.rise { Phase::Beating } else { Phase::Silent(good) };
+                self.phase == Phase::Beating
+            }
+        }
+    }
+
+    /// Finds the count of an arrival whose sender does not count: the slot it falls into. A beat may be early by
+    /// a quarter of an interval; slots follow the earliest arrivals, as delay only ever adds.
+    fn number(&mut self, arrival: &Arrival) {
+        if let Some(seq) = arrival.seq {
+            self.seq = seq;
+            return;
+        }
+        if arrival.at < self.slot {
+            self.slot = arrival.at;
+            return;
+        }
+        let late = arrival.at.since(self.slot).as_secs_f64() / self.interval.as_secs_f64();
+        let steps = (late + 0.25).floor();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+        let count = steps.min(1e15) as u64;
+        self.seq = self.seq.saturating_add(count);
+        let slot = self.slot + self.interval.mul_f64(steps);
+        self.slot = if arrival.at < slot { arrival.at } else { slot + arrival.at.since(slot) / 64 };
+    }
+
+    /// Sets when it is late and when it is silent. Returns the time limit at the present interval.
+    fn set_deadlines(&mut self, fresh: Mono) -> Duration {
+        let settings = self.settings;
+        let limit = settings.scaled(settings.timeout, self.interval);
+        let cap = self.alive + limit;
+        self.late_at = fresh.min(cap);
+        self.ask_at = self.late_at;
+        self.silent_at =
+            if settings.fixed { self.late_at + self.interval.saturating_mul(settings.retries) } else { cap };
+        limit
+    }
+
+    /// Waits anew for a first beat: another process has been started, or nothing has been heard yet.
+    /// `waited`: how long lifesign has listened in vain already.
+    pub fn wait(&mut self, now: Mono, waited: Duration, grace_until: Mono) {
+        if self.phase != Phase::Off {
+            self.phase = Phase::Waiting;
+        }
+        self.inquiry = None;
+        self.grace_until = grace_until;
+        self.waiting_since = now.back(waited);
+        self.beats = 0;
+    }
+
+    /// Applies the passing of time.
+    pub fn advance(&mut self, now: Mono) -> Advance {
+        let before = self.phase;
+        let mut ask = false;
+        match self.phase {
+            Phase::Off | Phase::Silent(_) => {}
+            Phase::Waiting => {
+                if now >= self.grace_until {
+                    self.phase = Phase::Silent(0);
+                }
+            }
+            Phase::Beating | Phase::Late => {
+                if now >= self.silent_at {
+                    self.phase = Phase::Silent(0);
+                } else if now >= self.late_at {
+                    self.phase = Phase::Late;
+                    ask = self.inquire(now);
+                }
+            }
+        }
+        if !matches!(self.phase, Phase::Late) {
+            self.inquiry = None;
+        }
+        Advance { changed: before != self.phase, ask }
+    }
+
+    /// Opens, goes on with or ends the inquiry. Returns whether to ask now.
+    fn inquire(&mut self, now: Mono) -> bool {
+        if now >= self.ask_at {
+            let begin = std::mem::replace(&mut self.ask_at, Mono::NEVER);
+            let settings = self.settings;
+            let Some(need) = settings.confirm.filter(|_| self.askable) else { return false };
+            let opened =
+                Inquiry::open(begin, self.alive, self.interval, self.silent_at, settings.profile, need);
+            self.inquiry = opened.map(Box::new);
+        }
+        let Some(inquiry) = &mut self.inquiry else { return false };
+        if now < inquiry.end() {
+            return inquiry.take_try(now);
+        }
+        if inquiry.is_refuted() {
+            self.phase = Phase::Silent(0);
+        }
+        self.inquiry = None;
+        false
+    }
+
+    /// A source of other evidence answered. Returns whether the evidence changed.
+    pub fn answer(&mut self, now: Mono, source: u32, answer: Answer) -> bool {
+        if self.phase != Phase::Late {
+            return false;
+        }
+        let Some(inquiry) = &mut self.inquiry else { return false };
+        inquiry.answer(source, answer != Answer::Against);
+        if !inquiry.is_cleared() {
+            return false;
+        }
+        match answer {
+            Answer::Against | Answer::Runs => false,
+            Answer::Works => {
+                // Alive, though not beating: it has the retries before that is called hung.
+                let settings = self.settings;
+                let limit = settings.scaled(settings.timeout, self.interval);
+                let hung = self.last + limit + self.interval.saturating_mul(settings.retries);
+                self.stay(now, hung.min(now + limit));
+                false
+            }
+            Answer::Beats => {
+                let settings = self.settings;
+                let limit = settings.scaled(settings.timeout, self.interval);
+                self.stay(now, now + limit);
+                self.phase = Phase::Beating;
+                true
+            }
+        }
+    }
+
+    /// A good answer: the inquiry is over, and the next one opens when another sign of life is due.
+    fn stay(&mut self, now: Mono, silent_at: Mono) {
+        self.alive = now;
+        self.inquiry = None;
+        self.late_at = (now + self.interval).min(silent_at);
+        self.ask_at = self.late_at;
+        self.silent_at = silent_at;
+    }
+
+    /// When [`Heart::advance`] next has something to do.
+    pub fn next_deadline(&self) -> Mono {
+        match self.phase {
+            Phase::Off | Phase::Silent(_) => Mono::NEVER,
+            Phase::Waiting => self.grace_until,
+            Phase::Beating => self.late_at,
+            Phase::Late => {
+                let inquiry = self.inquiry.as_ref().map_or(Mono::NEVER, |inquiry| inquiry.next_deadline());
+                self.silent_at.min(self.ask_at).min(inquiry)
+            }
+        }
+    }
+
+    /// What it says.
+    pub fn evidence(&self) -> HeartEvidence {
+        match self.phase {
+            Phase::Off => HeartEvidence::None,
+            Phase::Waiting => HeartEvidence::Waiting,
+            Phase::Beating => HeartEvidence::Beating,
+            Phase::Late => HeartEvidence::Late,
+            Phase::Silent(_) => HeartEvidence::Silent,
+        }
+    }
+
+    /// When the last beat arrived; meaningless before the first.
+    pub fn last(&self) -> Mono {
+        self.last
+    }
+
+    /// Last sign of life: a heartbeat, or a good answer.
+    pub fn alive(&self) -> Mono {
+        self.alive
+    }
+
+    /// When it is or was late, and when it is given up if nobody is asked.
+    pub fn limits(&self) -> (Mono, Mono) {
+        (self.late_at, self.silent_at)
+    }
+
+    /// The inquiry under way.
+    pub fn inquiry(&self) -> Option<&Inquiry> {
+        self.inquiry.as_deref()
+    }
+
+    /// The interval at which it is expected now.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// How long lifesign has listened without hearing it, for the memory that outlives a restart.
+    pub fn silence(&self, now: Mono) -> Duration {
+        match self.phase {
+            Phase::Off => Duration::ZERO,
+            Phase::Waiting => now.since(self.waiting_since),
+            Phase::Beating | Phase::Late | Phase::Silent(_) => now.since(self.last),
+        }
+    }
+
+    /// Beats since the process last changed.
+    pub fn beats(&self) -> u32 {
+        self.beats
+    }
+
+    /// Beats in a row that bring it back.
+    pub fn rise(&self) -> u32 {
+        self.settings.rise
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> HeartbeatSpec {
+        HeartbeatSpec {
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
+            retries: 2,
+            rise: 2,
+            ..HeartbeatSpec::never()
+        }
+    }
+
+    fn heard(heart: &mut Heart, seconds: u64) -> bool {
+        heart.beat(at(seconds), Arrival::at(at(seconds)))
+    }
+
+    fn at(seconds: u64) -> Mono {
+        Mono::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn silence_makes_late_after_the_timeout_and_silent_after_the_retries() {
+        let mut heart = Heart::new(Some(&spec()), at(0), Mono::NEVER);
+        heard(&mut heart, 100);
+        assert_eq!(heart.evidence(), HeartEvidence::Beating);
+        assert_eq!(heart.next_deadline(), at(115));
+        assert!(!heart.advance(Mono::from_millis(114_999)).changed);
+        assert!(heart.advance(at(115)).changed);
+        assert_eq!(heart.evidence(), HeartEvidence::Late);
+        assert_eq!(heart.next_deadline(), at(125));
+        assert!(heart.advance(at(125)).changed);
+        assert_eq!(heart.evidence(), HeartEvidence::Silent);
+        assert_eq!(heart.next_deadline(), Mono::NEVER);
+    }
+
+    #[test]
+    fn a_late_heart_needs_one_beat_and_a_silent_one_needs_rise() {
+        let mut heart = Heart::new(Some(&spec()), at(0), Mono::NEVER);
+        heard(&mut heart, 0);
+        heart.advance(at(16));
+        assert!(heard(&mut heart, 17));
+        assert_eq!(heart.evidence(), HeartEvidence::Beating);
+
+        heart.advance(at(60));
+        assert_eq!(heart.evidence(), HeartEvidence::Silent);
+        assert!(!heard(&mut heart, 61));
+        assert!(!heard(&mut heart, 100), "too late after the first to count as the second");
+        assert!(heard(&mut heart, 105));
+        assert_eq!(heart.evidence(), HeartEvidence::Beating);
+    }
+
+    #[test]
+    fn a_heart_never_heard_has_its_fair_chance_and_no_longer() {
+        let mut heart = Heart::new(Some(&spec()), at(0), at(30));
+        assert!(!heart.advance(at(29)).changed);
+        assert_eq!(heart.evidence(), HeartEvidence::Waiting);
+        assert!(heart.advance(at(30)).changed);
+        assert_eq!(heart.evidence(), HeartEvidence::Silent);
+    }
+
+    #[test]
+    fn without_a_specification_nothing_is_expected() {
+        let mut heart = Heart::new(None, at(0), at(1));
+        assert!(!heard(&mut heart, 0));
+        assert!(!heart.advance(at(1000)).changed);
+        assert_eq!(heart.evidence(), HeartEvidence::None);
+    }
+}
