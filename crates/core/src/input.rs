@@ -1,11 +1,12 @@
 //! Everything that can happen to the engine. Inputs are data: they can be written down and replayed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Beat, CheckReport, HostSample, Process, UnitReport};
-use crate::model::{IncidentId, ServiceId};
+use crate::model::{HostName, IncidentId, ServiceId};
 use crate::spec::Spec;
 
 /// One thing that happened.
@@ -33,6 +34,20 @@ pub enum Input {
     },
     /// A host's own metrics.
     Host(HostSample),
+    /// The agent of a host is connected, or is given up by whoever watches its link.
+    Link {
+        /// The host.
+        host: HostName,
+        /// Whether its agent is there.
+        connected: bool,
+    },
+    /// Something that happened `age` ago and could not be told in time. It never revives or kills.
+    Late {
+        /// How long ago, by the monotonic clock of whoever kept it.
+        age: Duration,
+        /// What happened.
+        input: Box<Input>,
+    },
     /// An action ended.
     ActionDone(ActionReport),
     /// A person, by API or command line.

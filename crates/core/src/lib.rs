@@ -16,6 +16,7 @@ mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod evidence;
+mod flap;
 pub mod input;
 pub mod model;
 mod remedy;

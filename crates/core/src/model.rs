@@ -191,6 +191,16 @@ impl ServiceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// An id of our own making: `prefix` (which must begin as an id does), then `text` with every character
+    /// that ids do not have made `-`, cut to [`MAX_ID`].
+    pub(crate) fn lossy(prefix: &str, text: &str) -> Self {
+        let letters = text.chars().map(|c| match c.to_ascii_lowercase() {
+            c if c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c) => c,
+            _ => '-',
+        });
+        Self(prefix.chars().chain(letters).take(MAX_ID).collect::<String>().into())
+    }
 }
 
 impl TryFrom<String> for ServiceId {

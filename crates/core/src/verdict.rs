@@ -64,6 +64,13 @@ pub enum ProbeEvidence {
     Failing,
 }
 
+impl ProbeEvidence {
+    /// Whether something answers as it should.
+    pub const fn is_favourable(self) -> bool {
+        matches!(self, Self::Pass | Self::ComponentDown | Self::Partly)
+    }
+}
+
 /// State and reason; `state` is `None` when the evidence does not (yet) carry a judgement, so that what was
 /// true stays true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -437,6 +437,11 @@ impl Heart {
         }
     }
 
+    /// Whether a beat is overdue or has yet to come, and the verdict is still open.
+    pub fn is_awaited(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Late)
+    }
+
     /// Beats since the process last changed.
     pub fn beats(&self) -> u32 {
         self.beats

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::service::{OpenIncident, Service};
-use super::{Engine, Host, SNAPSHOT, Turn, Wake, judge};
+use super::{Engine, Host, SNAPSHOT_SILENT, Turn, Wake, judge};
 use crate::check::CheckRun;
 use crate::detect::Heart;
 use crate::model::{Reason, ServiceIx, State};
@@ -15,7 +15,7 @@ use crate::spec::{ServiceSpec, Spec};
 impl Engine {
     pub(super) fn configure(&mut self, spec: &Spec, turn: &mut Turn<'_>) {
         if self.order.is_empty() && self.timers.is_empty() {
-            self.timers.push(Reverse((turn.now + SNAPSHOT, Wake::Snapshot)));
+            self.timers.push(Reverse((turn.now + SNAPSHOT_SILENT, Wake::Snapshot)));
         }
         self.dispatcher.configure(&spec.routes, &spec.receivers);
         self.budget.configure(turn.now, spec.confirmations_per_second);
@@ -46,9 +46,10 @@ impl Engine {
         }
         for host in spec.services.iter().map(|service| &service.host) {
             if !self.hosts.contains_key(host) {
-                self.hosts.insert(Arc::clone(host), Host { metrics: Vec::new(), sampled_at: None });
+                self.hosts.insert(Arc::clone(host), Host::new());
             }
         }
+        self.configure_topology(turn);
         self.configure_rules(&spec.rules, turn);
         for ix in self.order.clone() {
             self.reconsider(ix, turn);

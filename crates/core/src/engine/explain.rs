@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::judge::budget_words;
+use super::restart::budget_words;
 use super::{Engine, words};
 use crate::evidence::UnitState;
 use crate::model::{CheckState, State};
@@ -31,6 +31,10 @@ pub const CODES: &[&str] = &[
     "heart-failing",      // message
     "heart-stopping",     //
     "heart-skew",         // skew
+    "heart-one-way",      //
+    "heart-asked",        // tries, in
+    "host-gone",          // host
+    "flapping",           // in
     "check-pass",         // check, output
     "check-fail",         // check, output
     "check-pending",      // check
@@ -108,6 +112,18 @@ impl Engine {
             let args =
                 [("state", state), ("reason", reason), ("since", since), ("detail", service.detail.clone())];
             facts.add(About::Verdict, "verdict", &args, text);
+        }
+        if service.flaps.is_flapping() {
+            let wait = words(service.flaps.next_deadline().since(now.mono.back(self.clock.frozen)));
+            let text = format!(
+                "It flaps: it went down again and again. Nobody is told of each time; after {wait} of peace it is judged as it then is."
+            );
+            facts.add(About::Verdict, "flapping", &[("in", wait)], text);
+        }
+        if self.host_is_gone(&service.spec.host) {
+            let host = service.spec.host.to_string();
+            let text = format!("Nothing on its host {host} is heard; that is one incident, of the host.");
+            facts.add(About::Verdict, "host-gone", &[("host", host)], text);
         }
         if service.paused {
             let text = "It is paused: watching goes on, alerts and restarts are held.".to_owned();
@@ -222,6 +238,10 @@ impl Engine {
                 facts.add(About::Evidence, "heart-stopping", &[], text);
             }
         }
+        if self.is_one_way(index) {
+            let text = "We hear it, and it says that it does not hear us.".to_owned();
+            facts.add(About::Evidence, "heart-one-way", &[], text);
+        }
         if let Some(skew) = service.skew_ms {
             let skew = format!("{:+.1} s", skew as f64 / 1000.0);
             let text = format!("The sender's clock is off by {skew}; that never decides anything.");
@@ -230,12 +250,29 @@ impl Engine {
     }
 
     fn explain_deadlines(&self, index: usize, now: Mono, facts: &mut Facts) {
-        let deadline = self.hearts[index].next_deadline();
+        let heart = &self.hearts[index];
+        let deadline = match heart.evidence() {
+            HeartEvidence::Late => heart.limits().1,
+            HeartEvidence::None
+            | HeartEvidence::Waiting
+            | HeartEvidence::Beating
+            | HeartEvidence::Silent
+            | HeartEvidence::Failing
+            | HeartEvidence::Stopping => heart.next_deadline(),
+        };
         if deadline == Mono::NEVER {
             return;
         }
         let wait = words(deadline.since(now));
-        let (code, text) = match self.hearts[index].evidence() {
+        if let Some(inquiry) = heart.inquiry() {
+            let tries = inquiry.tries().to_string();
+            let wait = words(inquiry.end().since(now));
+            let text = format!(
+                "The other evidence has been asked {tries} times; if all of it speaks against the service it is down in {wait}."
+            );
+            facts.add(About::Deadline, "heart-asked", &[("tries", tries), ("in", wait)], text);
+        }
+        let (code, text) = match heart.evidence() {
             HeartEvidence::Beating => {
                 ("deadline-suspect", format!("Without a heartbeat it is suspect in {wait}."))
             }

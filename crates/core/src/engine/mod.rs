@@ -1,8 +1,10 @@
 //! The engine: takes inputs, keeps the truth about every service, asks for effects.
 //!
-//! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in
-//! it; `clock` the engine's own time; [`service`] one service and its evidence; `judge` what follows from the evidence (states, incidents, restarts); `rules` the metric
-//! rules; `views` and `explain` what people see.
+//! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in it;
+//! `clock` the engine's own time; `budget` how much may be asked at suspicion; [`service`] one service and its
+//! evidence; `judge` the states that follow from it; `topology` what many silent services say about their
+//! hosts; `incident` and `restart` what is made of a state; `rules` the metric rules; `views`, `explain` and
+//! `describe` what people see.
 //!
 //! **Time.** The engine lives in *virtual* time: the monotonic clock less every stretch in which the engine
 //! itself did not run. The shell steps it at least every [`TICK`]; a longer gap was our own stall, a
@@ -11,12 +13,16 @@
 mod budget;
 mod clock;
 mod configure;
+mod describe;
 mod explain;
+mod incident;
 mod judge;
+mod restart;
 mod rules;
 mod service;
 #[cfg(test)]
 mod tests;
+mod topology;
 mod views;
 
 use std::cmp::Reverse;
@@ -31,6 +37,7 @@ use self::clock::VirtualClock;
 pub use self::explain::CODES as EXPLAIN_CODES;
 use self::rules::Rules;
 use self::service::Service;
+use self::topology::{Network, Reach};
 use crate::detect::{Arrival, Heart};
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
@@ -42,11 +49,16 @@ use crate::time::{Mono, Now, Wall};
 use crate::view::Counts;
 
 /// The shell steps the engine at least this often, with [`Input::Tick`] if nothing else happens.
-pub const TICK: Duration = Duration::from_millis(500);
-/// A gap between two steps longer than this was a stall of our own.
-pub const STALL: Duration = Duration::from_secs(2);
+pub const TICK: Duration = Duration::from_millis(250);
+/// A gap between two steps longer than this was a stall of our own: all of it beyond a [`TICK`] never was, as
+/// far as deadlines are concerned.
+pub const STALL: Duration = Duration::from_millis(500);
+/// A stall this long is written into the audit log.
+const NOTABLE_STALL: Duration = Duration::from_secs(2);
 /// How often last-seen times are written into the store, so that a restart remembers them.
 const SNAPSHOT: Duration = Duration::from_secs(30);
+/// How often the silence of hearts is that are awaited: each restart of lifesign forgets at most this much.
+const SNAPSHOT_SILENT: Duration = Duration::from_secs(5);
 /// Most metrics kept for one service or host; further names are ignored.
 pub const MAX_METRICS: usize = 256;
 
@@ -93,6 +105,13 @@ enum Wake {
 struct Host {
     metrics: Vec<(Arc<str>, f64)>,
     sampled_at: Option<Wall>,
+    reach: Reach,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { metrics: Vec::new(), sampled_at: None, reach: Reach::default() }
+    }
 }
 
 /// The engine. See the crate's documentation for its contract.
@@ -108,11 +127,14 @@ pub struct Engine {
     /// For each service those that depend on it directly.
     dependents: BTreeMap<ServiceIx, Vec<ServiceIx>>,
     hosts: BTreeMap<HostName, Host>,
+    network: Network,
     rules: Rules,
     dispatcher: Dispatcher,
     /// Pending and firing alerts by fingerprint.
     alerts: BTreeMap<Arc<str>, Alert>,
     timers: BinaryHeap<Reverse<(Mono, Wake)>>,
+    /// When all last-seen times are next written.
+    next_snapshot: Mono,
     next_incident: u64,
     counts: Counts,
     /// Questions at suspicion.
@@ -165,7 +187,7 @@ impl Engine {
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) -> Answer {
         let (virtual_now, stall) = self.clock.advance(now.mono);
         let mut turn = Turn { now: virtual_now, wall: now.wall, out };
-        if let Some(stall) = stall {
+        if let Some(stall) = stall.filter(|stall| *stall >= NOTABLE_STALL) {
             let by = Arc::from("lifesign");
             let detail = format!("lifesign itself did not run for {}; all deadlines moved", words(stall));
             turn.audit(&by, "stall", "engine", detail);
@@ -182,6 +204,11 @@ impl Engine {
                 self.on_host(sample, &mut turn);
                 Answer::Done
             }
+            Input::Link { host, connected } => {
+                self.on_link(&host, connected, &mut turn);
+                Answer::Done
+            }
+            Input::Late { age, input } => self.on_late(age, *input, &mut turn),
             Input::ActionDone(report) => self.on_action(report, &mut turn),
             Input::Order { by, order } => self.on_order(&by, &order, &mut turn),
             Input::Delivery(report) => {
@@ -227,7 +254,7 @@ impl Engine {
                 Wake::Rules => self.run_rule_timers(turn),
                 Wake::Snapshot => {
                     self.snapshot(turn);
-                    self.timers.push(Reverse((turn.now + SNAPSHOT, Wake::Snapshot)));
+                    self.timers.push(Reverse((turn.now + SNAPSHOT_SILENT, Wake::Snapshot)));
                 }
             }
         }
@@ -241,6 +268,7 @@ impl Engine {
         if service.settle_until > self.clock.now() {
             at = at.min(service.settle_until);
         }
+        at = at.min(service.flaps.next_deadline());
         if let Some(prove_at) = self.prove_deadline(index) {
             at = at.min(prove_at);
         }
@@ -424,11 +452,31 @@ impl Engine {
         Answer::Done
     }
 
+    /// What an agent saw while it could not reach us. It belongs into the story, and judges nothing: the
+    /// present was told or will be. Only a heartbeat counts, from the moment it was heard.
+    fn on_late(&mut self, age: Duration, input: Input, turn: &mut Turn<'_>) -> Answer {
+        let (service, what) = match input {
+            Input::Beat(beat) => return self.beat(Beat { age: beat.age.saturating_add(age), ..beat }, turn),
+            Input::Unit { service, report } => (service, format!("the unit was {}", report.os)),
+            Input::Check { service, report, .. } => (service, format!("a check found: {}", report.output)),
+            // Figures of the past fire nothing now; orders and answers are not kept in spools.
+            Input::Host(_)
+            | Input::Configure(_)
+            | Input::Link { .. }
+            | Input::Late { .. }
+            | Input::ActionDone(_)
+            | Input::Order { .. }
+            | Input::Delivery(_)
+            | Input::Tick => return Answer::Done,
+        };
+        let Some(index) = self.find(service.as_str()) else { return Answer::NoSuchService };
+        let ix = self.services[index].ix;
+        self.note(ix, "late", format!("told {} late: {what}", words(age)), turn);
+        Answer::Done
+    }
+
     fn on_host(&mut self, sample: HostSample, turn: &mut Turn<'_>) {
-        let host = self
-            .hosts
-            .entry(Arc::clone(&sample.host))
-            .or_insert_with(|| Host { metrics: Vec::new(), sampled_at: None });
+        let host = self.hosts.entry(Arc::clone(&sample.host)).or_insert_with(Host::new);
         host.sampled_at = Some(turn.wall);
         for (name, value) in &sample.metrics {
             set_metric(&mut host.metrics, name, *value);
@@ -495,6 +543,16 @@ impl Engine {
             .find(|service| service.incident.as_ref().is_some_and(|open| open.record.id == id))
             .map(|service| service.ix);
         let Some(ix) = ix else {
+            let wall = turn.wall;
+            if let Some(open) = self.group_incidents_mut().find(|open| open.record.id == id) {
+                if open.record.acknowledged_by.as_ref() != Some(by) {
+                    open.record.acknowledged_by = Some(Arc::clone(by));
+                    turn.out.push(Effect::Incident(open.record.clone()));
+                    let detail = format!("{by} takes care of it");
+                    topology::note_group(open, wall, "acknowledged", &detail, turn.out);
+                }
+                return Ok(Answer::Done);
+            }
             let closed = id.0 > 0 && id.0 < self.next_incident;
             return Err(if closed { Refusal::IncidentClosed(id) } else { Refusal::NoSuchIncident(id) });
         };
@@ -523,12 +581,12 @@ impl Engine {
             )
         };
         let entry = TimelineEntry { at: turn.wall, what: what.into(), detail };
-        let open = self
+        let of_service = self
             .services
             .iter_mut()
             .filter_map(|service| service.incident.as_mut())
             .find(|open| open.record.id == incident);
-        if let Some(open) = open.filter(|open| open.timeline.len() < service::MAX_TIMELINE) {
+        if let Some(open) = of_service.filter(|open| open.timeline.len() < service::MAX_TIMELINE) {
             open.timeline.push(entry.clone());
         }
         turn.out.push(Effect::Timeline { incident, entry });
@@ -553,11 +611,16 @@ impl Engine {
         turn.out.push(Effect::Remember(service.memory(silence, restarts)));
     }
 
-    /// Writes last-seen times that have moved since they were last written.
+    /// Writes the silence of hearts that are awaited, and less often last-seen times that have moved.
     fn snapshot(&mut self, turn: &mut Turn<'_>) {
+        let all = turn.now >= self.next_snapshot;
+        if all {
+            self.next_snapshot = turn.now + SNAPSHOT;
+        }
         for ix in self.order.clone() {
             let service = &self.services[ix.0 as usize];
-            if service.last_beat != service.remembered_beat {
+            let awaited = service.last_beat.is_some() && self.hearts[ix.0 as usize].is_awaited();
+            if awaited || (all && service.last_beat != service.remembered_beat) {
                 self.remember(ix, turn);
             }
         }

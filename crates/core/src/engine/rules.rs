@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::judge::fingerprint;
+use super::incident::fingerprint;
 use super::{Engine, Turn, Wake, words};
 use crate::effect::{Alert, AlertState, Effect};
 use crate::model::{HostName, ServiceIx};

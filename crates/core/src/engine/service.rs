@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::check::CheckRun;
 use crate::effect::{Incident, Memory, TimelineEntry};
 use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitReport, UnitState};
+use crate::flap::Flaps;
 use crate::model::{Reason, ServiceIx, State};
 use crate::remedy::Remedy;
 use crate::spec::ServiceSpec;
@@ -56,8 +57,14 @@ pub(super) struct Service {
     pub paused: bool,
     pub incident: Option<OpenIncident>,
     pub remedy: Remedy,
-    /// Until when a recovered dependency still excuses this service.
+    /// Until when `excuse` still explains that it is down: what it needs has only just come back.
     pub settle_until: Mono,
+    pub excuse: Reason,
+    pub flaps: Flaps,
+    /// Whether the agent that looks at its unit is gone.
+    pub host_lost: bool,
+    /// Since when its heart is late, while that counts for its host.
+    pub late_since: Option<Mono>,
     /// When the service's wake-up in the timer heap is armed; [`Mono::NEVER`]: it has none.
     pub armed: Mono,
     /// Last beat written into the store.
@@ -91,6 +98,10 @@ impl Service {
             incident: None,
             remedy: Remedy::default(),
             settle_until: Mono::ZERO,
+            excuse: Reason::DependencyDown,
+            flaps: Flaps::default(),
+            host_lost: false,
+            late_since: None,
             armed: Mono::NEVER,
             remembered_beat: None,
         }
@@ -100,6 +111,9 @@ impl Service {
     pub(super) fn unit_evidence(&self) -> UnitEvidence {
         if self.spec.unit.is_none() {
             return UnitEvidence::None;
+        }
+        if self.host_lost {
+            return UnitEvidence::Blind;
         }
         let Some((_, report)) = &self.unit else { return UnitEvidence::Waiting };
         match &report.state {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::service::OpenIncident;
 use crate::effect::{Alert, AlertState, Incident, TimelineEntry};
 use crate::evidence::UnitState;
 use crate::model::{CheckKind, CheckState, IncidentId};
@@ -80,23 +81,21 @@ impl Engine {
 
     /// An open incident with its timeline so far.
     pub fn open_incident(&self, id: IncidentId) -> Option<(Incident, Vec<TimelineEntry>)> {
-        self.services
-            .iter()
-            .filter_map(|service| service.incident.as_ref())
+        self.all_open()
             .find(|open| open.record.id == id)
             .map(|open| (open.record.clone(), open.timeline.clone()))
     }
 
     /// All open incidents, newest first.
     pub fn open_incidents(&self) -> Vec<Incident> {
-        let mut open: Vec<Incident> = self
-            .services
-            .iter()
-            .filter_map(|service| service.incident.as_ref())
-            .map(|open| open.record.clone())
-            .collect();
+        let mut open: Vec<Incident> = self.all_open().map(|open| open.record.clone()).collect();
         open.sort_by_key(|incident| std::cmp::Reverse(incident.id));
         open
+    }
+
+    fn all_open(&self) -> impl Iterator<Item = &OpenIncident> {
+        let of_services = self.services.iter().filter_map(|service| service.incident.as_ref());
+        of_services.chain(self.group_incidents())
     }
 
     fn view(&self, index: usize, now: Now) -> ServiceView {

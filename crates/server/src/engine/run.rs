@@ -235,6 +235,8 @@ impl Running {
             | Input::Unit { .. }
             | Input::Check { .. }
             | Input::Host(_)
+            | Input::Link { .. }
+            | Input::Late { .. }
             | Input::Order { .. }
             | Input::Tick => {}
         }

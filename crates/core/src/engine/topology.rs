@@ -1,0 +1,402 @@
+//! Where services run: a host that is gone makes one incident, not fifty.
+//!
+//! Only hearts that nobody on the host can vouch for are counted. When at least [`FEWEST`] of a host's hearts, and half of
+//! those that were beating, fall silent within one and a half of their intervals, the host is *gone*: three by
+//! chance among fifty services with one false suspicion a day each happens about once in 10⁷ such windows. When
+//! more than [`BLIND_PERCENT`] of at least two hosts are gone, the likely common cause is the network, or us:
+//! the rule by which Kubernetes stops evicting when whole zones vanish (`pkg/controller/nodelifecycle`).
+//!
+//! One heartbeat brings a host back; its other services then have the time of a first heartbeat.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::incident::incident_alert;
+use super::service::{MAX_TIMELINE, OpenIncident};
+use super::{Engine, Host, Turn, judge};
+use crate::effect::{Effect, Incident, TimelineEntry};
+use crate::model::{HostName, IncidentId, Reason, ServiceId, ServiceIx, Severity, State};
+use crate::time::{Mono, Wall};
+use crate::verdict::{HeartEvidence, UnitEvidence};
+
+/// Fewer silent services than this say nothing about their host.
+pub(super) const FEWEST: usize = 3;
+/// More than this part of the hosts gone at once: the network.
+const BLIND_PERCENT: usize = 55;
+/// Hosts are named by at most this many services in an incident's detail.
+const NAMED: usize = 5;
+
+/// Whether an agent on the host speaks to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Link {
+    /// No agent has ever been there.
+    #[default]
+    None,
+    /// It is there, so the host is.
+    Connected,
+    /// It was there, and is given up.
+    Lost,
+}
+
+/// What is known of one host beside its figures.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    link: Link,
+    /// Services with a heart that only the network carries.
+    members: usize,
+    /// Of these, late now.
+    late: usize,
+    /// Late since when, the last of them; entries whose service has beaten since are dropped lazily.
+    recent: VecDeque<(Mono, ServiceIx)>,
+    /// Entries of `recent` that still hold.
+    recent_late: usize,
+    /// The longest interval among the members.
+    longest: Duration,
+    gone: bool,
+    incident: Option<OpenIncident>,
+}
+
+impl Reach {
+    /// Whether enough of the host fell silent together.
+    fn looks_gone(&self) -> bool {
+        let long_silent = self.late.saturating_sub(self.recent_late);
+        self.recent_late >= FEWEST && self.recent_late * 2 >= self.members.saturating_sub(long_silent)
+    }
+}
+
+/// Many hosts gone at once.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    incident: Option<OpenIncident>,
+}
+
+impl Engine {
+    pub(super) fn host_is_gone(&self, host: &str) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.reach.gone)
+    }
+
+    /// Counts the members of each host anew after a change of the configuration.
+    pub(super) fn configure_topology(&mut self, turn: &mut Turn<'_>) {
+        for host in self.hosts.values_mut() {
+            host.reach.members = 0;
+            host.reach.late = 0;
+            host.reach.recent.clear();
+            host.reach.recent_late = 0;
+            host.reach.longest = Duration::ZERO;
+        }
+        for ix in &self.order {
+            let service = &self.services[ix.0 as usize];
+            let Some(heartbeat) = &service.spec.heartbeat else { continue };
+            if let Some(host) = self.hosts.get_mut(&service.spec.host) {
+                host.reach.members += 1;
+                host.reach.late += usize::from(service.late_since.is_some());
+                host.reach.longest = host.reach.longest.max(heartbeat.interval);
+            }
+        }
+        for (name, record, timeline) in self.hosts_incidents_of_the_past() {
+            if let Some(host) = self.hosts.get_mut(&name) {
+                host.reach.gone = true;
+                host.reach.incident = Some(OpenIncident { record, timeline, process: None });
+            }
+        }
+        let network = self
+            .past_incidents
+            .iter()
+            .find(|(_, (record, _))| record.service_id == network_id())
+            .map(|(key, _)| *key);
+        if let Some((record, timeline)) = network.and_then(|key| self.past_incidents.remove(&key)) {
+            self.network.incident = Some(OpenIncident { record, timeline, process: None });
+            for host in self.hosts.values_mut() {
+                host.reach.gone = host.reach.members > 0;
+            }
+        }
+        let empty: Vec<HostName> = self
+            .hosts
+            .iter()
+            .filter(|(_, host)| host.reach.gone && host.reach.members == 0 && host.reach.link != Link::Lost)
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
+        for name in empty {
+            self.host_returns(&name, "the configuration names nothing on it any more", turn);
+        }
+    }
+
+    /// Incidents about hosts that an earlier life left open, when the host is still watched.
+    fn hosts_incidents_of_the_past(&mut self) -> Vec<(HostName, Incident, Vec<TimelineEntry>)> {
+        let mut found = Vec::new();
+        for name in self.hosts.keys() {
+            let id = host_id(name);
+            let key = self
+                .past_incidents
+                .iter()
+                .find(|(_, (record, _))| record.service_id == id)
+                .map(|(key, _)| *key);
+            if let Some((record, timeline)) = key.and_then(|key| self.past_incidents.remove(&key)) {
+                found.push((Arc::clone(name), record, timeline));
+            }
+        }
+        found
+    }
+
+    /// Keeps the count of late hearts of the service's host, and judges the host when it changes.
+    pub(super) fn watch_host(&mut self, index: usize, turn: &mut Turn<'_>) {
+        let service = &self.services[index];
+        let evidence = self.heart_evidence(index);
+        let vouched = matches!(service.unit_evidence(), UnitEvidence::Running | UnitEvidence::Stopped(_))
+            || service.probe_evidence().is_favourable();
+        let late = matches!(evidence, HeartEvidence::Late | HeartEvidence::Silent) && !vouched;
+        let name = Arc::clone(&service.spec.host);
+        let ix = service.ix;
+        let Some(host) = self.hosts.get_mut(&name) else { return };
+        let reach = &mut host.reach;
+        match (late, service.late_since) {
+            (true, None) => {
+                let window = reach.longest * 3 / 2;
+                while let Some((since, old)) = reach.recent.front().copied() {
+                    if since + window >= turn.now {
+                        break;
+                    }
+                    reach.recent.pop_front();
+                    if self.services[old.0 as usize].late_since == Some(since) {
+                        reach.recent_late = reach.recent_late.saturating_sub(1);
+                    }
+                }
+                reach.recent.push_back((turn.now, ix));
+                reach.late += 1;
+                reach.recent_late += 1;
+                let goes = !reach.gone && reach.link != Link::Connected && reach.looks_gone();
+                self.services[index].late_since = Some(turn.now);
+                if goes {
+                    self.host_goes(&name, turn);
+                }
+            }
+            (false, Some(since)) => {
+                reach.late = reach.late.saturating_sub(1);
+                if reach.recent.front().is_some_and(|(oldest, _)| *oldest <= since) {
+                    reach.recent_late = reach.recent_late.saturating_sub(1);
+                }
+                self.services[index].late_since = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+        let heard = evidence == HeartEvidence::Beating;
+        if heard && self.hosts.get(&name).is_some_and(|host| host.reach.gone && host.reach.link != Link::Lost)
+        {
+            self.host_returns(&name, "it is heard again", turn);
+        }
+    }
+
+    /// The agent of a host is there, or is given up by whoever watches its link.
+    pub(super) fn on_link(&mut self, name: &HostName, connected: bool, turn: &mut Turn<'_>) {
+        let host = self.hosts.entry(Arc::clone(name)).or_insert_with(Host::new);
+        let before =
+            std::mem::replace(&mut host.reach.link, if connected { Link::Connected } else { Link::Lost });
+        if before == host.reach.link {
+            return;
+        }
+        if connected {
+            if host.reach.gone {
+                self.host_returns(name, "its agent is connected again", turn);
+            }
+        } else if !host.reach.gone {
+            self.host_goes(name, turn);
+        }
+        for ix in self.order.clone() {
+            let service = &mut self.services[ix.0 as usize];
+            if service.spec.host == *name {
+                service.host_lost = !connected;
+                self.reconsider(ix, turn);
+            }
+        }
+    }
+
+    fn host_goes(&mut self, name: &HostName, turn: &mut Turn<'_>) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.reach.gone = true;
+        }
+        self.judge_network(turn);
+        if self.hosts.get(name).is_some_and(|host| host.reach.link == Link::Lost) {
+            self.blame_host(name, turn);
+        }
+    }
+
+    /// A service was given up because its host is gone: now somebody must know.
+    pub(super) fn blame_host(&mut self, name: &HostName, turn: &mut Turn<'_>) {
+        if self.network.incident.is_some() || self.network_looks_down() {
+            return self.open_network_incident(turn);
+        }
+        let Some(host) = self.hosts.get(name) else { return };
+        if host.reach.incident.is_some() {
+            return;
+        }
+        let silent: Vec<&str> = self
+            .order
+            .iter()
+            .map(|ix| &self.services[ix.0 as usize])
+            .filter(|service| service.spec.host == *name && service.late_since.is_some())
+            .map(|service| service.spec.id.as_str())
+            .collect();
+        let detail = match host.reach.link {
+            Link::Lost => format!("the agent on {name} does not answer"),
+            Link::None | Link::Connected => {
+                format!(
+                    "{} of {} services on {name} fell silent together: {}",
+                    silent.len(),
+                    host.reach.members,
+                    named(&silent)
+                )
+            }
+        };
+        let open = self.open_group("HostDown", host_id(name), name, &detail, turn);
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.reach.incident = Some(open);
+        }
+    }
+
+    fn host_returns(&mut self, name: &HostName, why: &str, turn: &mut Turn<'_>) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        host.reach.gone = false;
+        host.reach.recent.clear();
+        host.reach.recent_late = 0;
+        let open = host.reach.incident.take();
+        if let Some(open) = open {
+            self.close_group(open, why, turn);
+        }
+        self.judge_network(turn);
+        for ix in self.order.clone() {
+            let service = &mut self.services[ix.0 as usize];
+            if service.spec.host == *name && service.late_since.is_some() {
+                // The others come back one by one.
+                service.settle_until = turn.now + judge::chance(&service.spec);
+                service.excuse = Reason::HostUnreachable;
+                self.arm(ix);
+            }
+        }
+    }
+
+    fn network_looks_down(&self) -> bool {
+        let peopled =
+            self.hosts.values().filter(|host| host.reach.members > 0 || host.reach.link != Link::None);
+        let (all, gone) =
+            peopled.fold((0, 0), |(all, gone), host| (all + 1, gone + usize::from(host.reach.gone)));
+        gone >= 2 && gone * 100 > all * BLIND_PERCENT
+    }
+
+    /// Opens or closes the incident about the network as hosts go and return.
+    fn judge_network(&mut self, turn: &mut Turn<'_>) {
+        let down = self.network_looks_down();
+        if !down && let Some(open) = self.network.incident.take() {
+            self.close_group(open, "most hosts are heard again", turn);
+            let gone: Vec<HostName> = self
+                .hosts
+                .iter()
+                .filter(|(_, host)| host.reach.gone)
+                .map(|(name, _)| Arc::clone(name))
+                .collect();
+            for name in gone {
+                self.blame_host(&name, turn);
+            }
+        } else if down && self.hosts.values().any(|host| host.reach.incident.is_some()) {
+            self.open_network_incident(turn);
+        }
+    }
+
+    fn open_network_incident(&mut self, turn: &mut Turn<'_>) {
+        if self.network.incident.is_none() {
+            let gone: Vec<&str> = self
+                .hosts
+                .iter()
+                .filter(|(_, host)| host.reach.gone)
+                .map(|(name, _)| name.as_ref())
+                .collect();
+            let detail = format!(
+                "{} hosts fell silent together, so the likely cause is the network between them and lifesign: {}",
+                gone.len(),
+                named(&gone)
+            );
+            let open = self.open_group("NetworkDown", network_id(), "network", &detail, turn);
+            self.network.incident = Some(open);
+        }
+        let folded: Vec<OpenIncident> =
+            self.hosts.values_mut().filter_map(|host| host.reach.incident.take()).collect();
+        for open in folded {
+            self.close_group(open, "part of a trouble of the network", turn);
+        }
+    }
+
+    fn open_group(
+        &mut self,
+        alert: &str,
+        service_id: ServiceId,
+        host: &str,
+        detail: &str,
+        turn: &mut Turn<'_>,
+    ) -> OpenIncident {
+        let id = IncidentId(self.next_incident);
+        self.next_incident += 1;
+        let record = Incident {
+            id,
+            service_id,
+            host: host.into(),
+            state: State::Down,
+            reason: Some(Reason::HostUnreachable),
+            severity: Severity::Critical,
+            opened_at: turn.wall,
+            detected_at: turn.wall,
+            closed_at: None,
+            acknowledged_by: None,
+        };
+        turn.out.push(Effect::Incident(record.clone()));
+        let mut open = OpenIncident { record, timeline: Vec::new(), process: None };
+        note_group(&mut open, turn.wall, "opened", detail, turn.out);
+        let fired = incident_alert(alert, &open.record, detail);
+        self.fire(fired, &[], turn);
+        open
+    }
+
+    fn close_group(&mut self, mut open: OpenIncident, why: &str, turn: &mut Turn<'_>) {
+        note_group(&mut open, turn.wall, "closed", why, turn.out);
+        open.record.closed_at = Some(turn.wall);
+        self.end_incident(&open.record, why, turn);
+    }
+
+    /// Incidents about hosts and the network.
+    pub(super) fn group_incidents(&self) -> impl Iterator<Item = &OpenIncident> {
+        let hosts = self.hosts.values().filter_map(|host| host.reach.incident.as_ref());
+        hosts.chain(self.network.incident.as_ref())
+    }
+
+    /// As [`Engine::group_incidents`], to be changed.
+    pub(super) fn group_incidents_mut(&mut self) -> impl Iterator<Item = &mut OpenIncident> {
+        let hosts = self.hosts.values_mut().filter_map(|host| host.reach.incident.as_mut());
+        hosts.chain(self.network.incident.as_mut())
+    }
+}
+
+/// Adds a line to the timeline of an incident that belongs to no single service.
+pub(super) fn note_group(open: &mut OpenIncident, at: Wall, what: &str, detail: &str, out: &mut Vec<Effect>) {
+    let entry = TimelineEntry { at, what: what.into(), detail: detail.to_owned() };
+    if open.timeline.len() < MAX_TIMELINE {
+        open.timeline.push(entry.clone());
+    }
+    out.push(Effect::Timeline { incident: open.record.id, entry });
+}
+
+/// The id under which a host's incident stands: `host.` and the host's name in the letters of an id.
+fn host_id(name: &str) -> ServiceId {
+    ServiceId::lossy("host.", name)
+}
+
+/// The id under which the network's incident stands.
+fn network_id() -> ServiceId {
+    ServiceId::lossy("network", "")
+}
+
+fn named(names: &[&str]) -> String {
+    let some = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => some,
+        more => format!("{some} and {more} more"),
+    }
+}
