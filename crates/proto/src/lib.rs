@@ -10,6 +10,7 @@ mod heartbeat;
 mod json;
 mod limits;
 mod problem;
+pub mod trace;
 
 pub use ack::{Ack, Acks};
 pub use heartbeat::{BodyError, Heartbeats, ItemError, MAX_FAULTS, read};
