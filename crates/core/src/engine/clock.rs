@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::{STALL, TICK};
 use crate::time::Mono;
 
+/// Virtual time begins here, so that moments before the start of the process (a heartbeat that waited in a
+/// spool, the restarts of an earlier life) have a place on it.
+const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// The monotonic clock less our own stalls.
 #[derive(Debug, Default)]
 pub(super) struct VirtualClock {
@@ -27,15 +31,20 @@ impl VirtualClock {
             self.frozen += stall;
             self.stalls += 1;
         }
-        (mono.back(self.frozen), stall)
+        (self.to_virtual(mono), stall)
     }
 
     /// The present virtual time, as of the last step.
     pub(super) fn now(&self) -> Mono {
-        self.last.unwrap_or_default().back(self.frozen)
+        self.to_virtual(self.last.unwrap_or_default())
+    }
+
+    /// A reading of the monotonic clock, not earlier than the last one taken, on the virtual one.
+    pub(super) fn to_virtual(&self, mono: Mono) -> Mono {
+        (mono + ORIGIN).back(self.frozen)
     }
 
     pub(super) fn to_real(&self, virtual_time: Mono) -> Mono {
-        if virtual_time == Mono::NEVER { Mono::NEVER } else { virtual_time + self.frozen }
+        if virtual_time == Mono::NEVER { Mono::NEVER } else { (virtual_time + self.frozen).back(ORIGIN) }
     }
 }

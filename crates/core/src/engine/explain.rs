@@ -74,7 +74,7 @@ impl Engine {
     pub fn explain(&self, id: &str, now: Now) -> Option<Explanation> {
         let index = self.find(id)?;
         let service = &self.services[index];
-        let virtual_now = now.mono.back(self.clock.frozen);
+        let virtual_now = self.clock.to_virtual(now.mono);
         let mut facts = Facts(Vec::new());
         self.explain_verdict(index, now, &mut facts);
         self.explain_evidence(index, virtual_now, &mut facts);
@@ -114,7 +114,7 @@ impl Engine {
             facts.add(About::Verdict, "verdict", &args, text);
         }
         if service.flaps.is_flapping() {
-            let wait = words(service.flaps.next_deadline().since(now.mono.back(self.clock.frozen)));
+            let wait = words(service.flaps.next_deadline().since(self.clock.to_virtual(now.mono)));
             let text = format!(
                 "It flaps: it went down again and again. Nobody is told of each time; after {wait} of peace it is judged as it then is."
             );

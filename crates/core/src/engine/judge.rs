@@ -213,7 +213,7 @@ impl Engine {
             let host = Arc::clone(&self.services[index].spec.host);
             self.blame_host(&host, turn);
         }
-        if blocks(from) != blocks(state) {
+        if from != state && (blocks(from) || blocks(state)) {
             self.tell_dependents(ix, state, turn);
         }
     }

@@ -1,5 +1,7 @@
 //! The engine's story, step by step, on a clock made of numbers.
 
+mod detection;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
