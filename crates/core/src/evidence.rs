@@ -166,6 +166,8 @@ pub struct Beat {
     pub interval: Option<Duration>,
     /// Whether its sender hears our answers, where it says so (mutual mode).
     pub hears: Option<bool>,
+    /// How far its sender has come with its work, where it counts that: any number that changes while it works.
+    pub progress: Option<u64>,
     /// How long it waited on the way in a spool of our own, by the spool's monotonic clock.
     pub age: Duration,
 }
@@ -181,6 +183,7 @@ impl Beat {
             message: None,
             interval: None,
             hears: None,
+            progress: None,
             age: Duration::ZERO,
         }
     }

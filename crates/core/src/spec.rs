@@ -98,6 +98,8 @@ pub struct HeartbeatSpec {
     pub detector: DetectorSpec,
     /// Whether the other evidence is asked at suspicion, and may end it early.
     pub confirm: bool,
+    /// A sender that counts its progress and stands still for longer than this is hung, though it beats.
+    pub progress_within: Option<Duration>,
     /// How many of how many sources must speak against it; `None`: all that answer.
     pub second_opinion: Option<Confirm>,
 }
@@ -113,6 +115,7 @@ impl HeartbeatSpec {
             rise: 1,
             detector: DetectorSpec::Fixed,
             confirm: false,
+            progress_within: None,
             second_opinion: None,
         }
     }

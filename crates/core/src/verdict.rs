@@ -35,6 +35,8 @@ pub enum HeartEvidence {
     Beating,
     /// Overdue.
     Late,
+    /// It beats, and the work it counts stands still.
+    Stuck,
     /// Given up.
     Silent,
     /// The service itself says that it fails.
@@ -105,6 +107,8 @@ pub fn judge(unit: UnitEvidence, heart: HeartEvidence, probes: ProbeEvidence) ->
     let running = unit == UnitEvidence::Running;
     match heart {
         HeartEvidence::Failing => Verdict::down(Reason::CheckFailed),
+        // Alive by every other sign, and doing nothing: that is what hung means.
+        HeartEvidence::Stuck => Verdict::down(Reason::Hung),
         // A running unit that announced its stop is on its way; without a unit the word is all there is.
         HeartEvidence::Stopping if running => Verdict::OPEN,
         HeartEvidence::Stopping => Verdict::down(Reason::StoppedByOperator),
@@ -180,6 +184,10 @@ mod tests {
             // Contract: running, no heartbeat, probes time out -> hung.
             (U::Running, H::None, P::TimedOut, down(Reason::Hung)),
             (U::None, H::None, P::TimedOut, down(Reason::CheckFailed)),
+            // A counter that stands still outweighs everything that looks well.
+            (U::Running, H::Stuck, P::Pass, down(Reason::Hung)),
+            (U::None, H::Stuck, P::None, down(Reason::Hung)),
+            (U::Stopped(Reason::Killed), H::Stuck, P::None, down(Reason::Killed)),
             // Contract: beating, but refused or wrong -> degraded.
             (U::Running, H::Beating, P::Failing, degraded(Reason::CheckFailed)),
             (U::None, H::Beating, P::Failing, degraded(Reason::CheckFailed)),

@@ -149,6 +149,7 @@ impl Reader<'_> {
             message,
             interval: None,
             hears: None,
+            progress: None,
             age: Duration::ZERO,
         })
     }

@@ -51,7 +51,12 @@ impl Engine {
                 let runs = service
                     .process
                     .map_or("it runs".to_owned(), |process| format!("it runs (pid {})", process.pid));
-                if self.heart_evidence(index) == HeartEvidence::Silent {
+                if let (HeartEvidence::Stuck, Some((count, since))) =
+                    (self.heart_evidence(index), service.progress)
+                {
+                    let still = words(now.since(since));
+                    format!("it beats, but its work has stood still at {count} for {still}")
+                } else if self.heart_evidence(index) == HeartEvidence::Silent {
                     format!("{runs}, but {}", silence())
                 } else {
                     format!("{runs}, but does not answer: {}", failing())

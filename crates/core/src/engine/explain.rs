@@ -32,6 +32,7 @@ pub const CODES: &[&str] = &[
     "heart-stopping",     //
     "heart-skew",         // skew
     "heart-one-way",      //
+    "heart-stuck",        // count, since
     "heart-asked",        // tries, in
     "host-gone",          // host
     "flapping",           // in
@@ -214,6 +215,13 @@ impl Engine {
                 let text = format!("Its last heartbeat came {ago} ago; one is due every {interval}.");
                 facts.add(About::Evidence, "heart-beating", &[("ago", ago), ("interval", interval)], text);
             }
+            HeartEvidence::Stuck => {
+                let (count, since) = service.progress.unwrap_or((0, now));
+                let (count, since) = (count.to_string(), words(now.since(since)));
+                let text =
+                    format!("It beats, and the work it counts has stood still at {count} for {since}.");
+                facts.add(About::Evidence, "heart-stuck", &[("count", count), ("since", since)], text);
+            }
             HeartEvidence::Late => {
                 let timeout = spec.map_or(String::new(), |spec| words(spec.timeout));
                 let text =
@@ -256,6 +264,7 @@ impl Engine {
             HeartEvidence::None
             | HeartEvidence::Waiting
             | HeartEvidence::Beating
+            | HeartEvidence::Stuck
             | HeartEvidence::Silent
             | HeartEvidence::Failing
             | HeartEvidence::Stopping => heart.next_deadline(),
@@ -281,6 +290,7 @@ impl Engine {
                 ("deadline-grace", format!("Its time to send a first heartbeat ends in {wait}."))
             }
             HeartEvidence::None
+            | HeartEvidence::Stuck
             | HeartEvidence::Silent
             | HeartEvidence::Failing
             | HeartEvidence::Stopping => return,

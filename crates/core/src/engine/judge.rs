@@ -114,6 +114,7 @@ impl Engine {
             (BeatStatus::Stopping, _) => HeartEvidence::Stopping,
             (BeatStatus::Fail, HeartEvidence::Silent | HeartEvidence::Late) => heart,
             (BeatStatus::Fail, _) => HeartEvidence::Failing,
+            (BeatStatus::Alive, HeartEvidence::Beating) if self.is_stuck(index) => HeartEvidence::Stuck,
             (BeatStatus::Alive, _) => heart,
         }
     }
@@ -127,6 +128,12 @@ impl Engine {
             return Verdict { state: Some(State::Degraded), reason: Some(Reason::CheckFailed) };
         }
         verdict
+    }
+
+    /// Whether the work that its heartbeats count stands still for too long.
+    fn is_stuck(&self, index: usize) -> bool {
+        let service = &self.services[index];
+        service.progress.is_some_and(|(_, since)| service.is_stuck_since(since, self.clock.now()))
     }
 
     /// Whether a service in mutual mode says that it does not hear us.

@@ -268,7 +268,7 @@ impl Engine {
         if service.settle_until > self.clock.now() {
             at = at.min(service.settle_until);
         }
-        at = at.min(service.flaps.next_deadline());
+        at = at.min(service.flaps.next_deadline()).min(service.stuck_at(self.clock.now()));
         if let Some(prove_at) = self.prove_deadline(index) {
             at = at.min(prove_at);
         }
@@ -315,6 +315,16 @@ impl Engine {
         let evidence_changed = self.hearts[index].beat(turn.now, arrival);
         let service = &mut self.services[index];
         service.last_beat = Some(turn.wall.back(beat.age));
+        let was_stuck = service.progress.is_some_and(|(_, since)| service.is_stuck_since(since, turn.now));
+        let moved = match (beat.progress, service.progress) {
+            (Some(count), Some((last, _))) => count != last,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if let Some(count) = beat.progress.filter(|_| moved) {
+            service.progress = Some((count, turn.now));
+        }
+        let progress_changed = moved && (was_stuck || service.watches_progress());
         let hears_changed = beat.hears.is_some() && beat.hears != service.hears;
         if hears_changed {
             service.hears = beat.hears;
@@ -331,7 +341,12 @@ impl Engine {
         }
         let ix = service.ix;
         // A beat that changes nothing ends here: memory only.
-        if evidence_changed || status_changed || hears_changed || service.incident.is_some() {
+        if evidence_changed
+            || status_changed
+            || hears_changed
+            || progress_changed
+            || service.incident.is_some()
+        {
             self.reconsider(ix, turn);
         }
         if !beat.metrics.is_empty() {
@@ -424,6 +439,7 @@ impl Engine {
         let service = &mut self.services[index];
         service.process_since = turn.now;
         service.beat_status = BeatStatus::Alive;
+        service.progress = None;
         for check in &mut service.checks {
             check.forget();
         }

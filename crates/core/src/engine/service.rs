@@ -51,6 +51,8 @@ pub(super) struct Service {
     pub beat_status: BeatStatus,
     pub beat_message: Option<String>,
     pub skew_ms: Option<i64>,
+    /// The last count of its work, and since when it has been that.
+    pub progress: Option<(u64, Mono)>,
     /// Whether the sender hears us, where it says so.
     pub hears: Option<bool>,
     pub metrics: Vec<(Arc<str>, f64)>,
@@ -92,6 +94,7 @@ impl Service {
             beat_status: BeatStatus::Alive,
             beat_message: None,
             skew_ms: None,
+            progress: None,
             hears: None,
             metrics: Vec::new(),
             paused: false,
@@ -104,6 +107,26 @@ impl Service {
             late_since: None,
             armed: Mono::NEVER,
             remembered_beat: None,
+        }
+    }
+
+    /// Whether somebody wants to know when its work stands still.
+    pub(super) fn watches_progress(&self) -> bool {
+        self.spec.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.progress_within.is_some())
+    }
+
+    /// Whether work that stands still since then does so for too long.
+    pub(super) fn is_stuck_since(&self, since: Mono, now: Mono) -> bool {
+        let within = self.spec.heartbeat.as_ref().and_then(|heartbeat| heartbeat.progress_within);
+        within.is_some_and(|within| now >= since + within)
+    }
+
+    /// When its work will have stood still for too long; [`Mono::NEVER`] when it already has.
+    pub(super) fn stuck_at(&self, now: Mono) -> Mono {
+        let within = self.spec.heartbeat.as_ref().and_then(|heartbeat| heartbeat.progress_within);
+        match (within, self.progress) {
+            (Some(within), Some((_, since))) if since + within > now => since + within,
+            _ => Mono::NEVER,
         }
     }
 

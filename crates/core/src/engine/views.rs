@@ -158,7 +158,10 @@ impl Engine {
             name: "heartbeat".into(),
             state: match self.heart_evidence(index) {
                 HeartEvidence::Beating => CheckState::Pass,
-                HeartEvidence::Late | HeartEvidence::Silent | HeartEvidence::Failing => CheckState::Fail,
+                HeartEvidence::Late
+                | HeartEvidence::Silent
+                | HeartEvidence::Stuck
+                | HeartEvidence::Failing => CheckState::Fail,
                 HeartEvidence::None | HeartEvidence::Waiting | HeartEvidence::Stopping => CheckState::Pending,
             },
             output: service.beat_message.clone().unwrap_or_default(),

@@ -15,6 +15,7 @@ explain-heart-silent = 心跳已中断 { $ago }，超时与重试均已用尽。
 explain-heart-failing = 最近一次心跳报告自身异常：{ $message }
 explain-heart-stopping = 最近一次心跳表示即将主动停止。
 explain-heart-skew = 上报方时钟偏差 { $skew }；判断从不依赖该时钟。
+explain-heart-stuck = 它在发送心跳，但其工作计数停在 { $count } 已有 { $since }。
 explain-heart-one-way = 能收到它的心跳，但它表示收不到我们的应答。
 explain-heart-asked = 已向其他依据询问 { $tries } 次；若全部不利，将在 { $in }后判为故障。
 explain-host-gone = 主机 { $host } 上的一切都没有消息；这只算主机的一个事件。

@@ -531,3 +531,32 @@ fn small_stalls_of_our_own_move_deadlines_too() {
     world.pass(6 * SECOND);
     assert_eq!(world.state("worker").0, State::Down);
 }
+
+#[test]
+fn a_heart_that_beats_while_its_work_stands_still_is_hung() {
+    let mut spec = with_restart(with_unit(with_adaptive(service("orders"))), 3);
+    spec.heartbeat.as_mut().unwrap().progress_within = Some(60 * SECOND);
+    let mut world = World::new(one(spec));
+    world.running("orders", 1);
+    let say = |world: &mut World, progress| {
+        let beat = Beat { progress: Some(progress), ..Beat::alive(ServiceId::new("orders").unwrap()) };
+        world.give(Input::Beat(beat));
+        world.pass(10 * SECOND);
+    };
+    for count in 0..10 {
+        say(&mut world, count);
+        assert_eq!(world.state("orders").0, State::Up);
+    }
+    for _ in 0..4 {
+        say(&mut world, 9);
+    }
+    assert_eq!(world.state("orders").0, State::Up, "50 s");
+    say(&mut world, 9);
+    assert_eq!(world.state("orders"), (State::Down, Some(Reason::Hung)));
+    let view = world.engine.service("orders", world.now()).unwrap();
+    assert!(view.detail.contains("stood still at 9"), "{}", view.detail);
+    world.pass(2 * SECOND);
+    assert_eq!(world.actions().len(), 1, "and is restarted like any other that hangs");
+    say(&mut world, 10);
+    assert_eq!(world.state("orders").0, State::Up);
+}
