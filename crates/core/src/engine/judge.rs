@@ -114,7 +114,9 @@ impl Engine {
             (BeatStatus::Stopping, _) => HeartEvidence::Stopping,
             (BeatStatus::Fail, HeartEvidence::Silent | HeartEvidence::Late) => heart,
             (BeatStatus::Fail, _) => HeartEvidence::Failing,
-            (BeatStatus::Alive, HeartEvidence::Beating) if self.is_stuck(index) => HeartEvidence::Stuck,
+            (BeatStatus::Alive, HeartEvidence::Beating | HeartEvidence::Late) if self.is_stuck(index) => {
+                HeartEvidence::Stuck
+            }
             (BeatStatus::Alive, _) => heart,
         }
     }
