@@ -1,5 +1,8 @@
 //! What people and programs see of the engine. These types serialise as the contract's JSON.
 
+mod detection;
+pub mod replay;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +12,8 @@ use crate::effect::{Alert, AlertState};
 use crate::evidence::{Component, Phases};
 use crate::model::{CheckKind, CheckState, HostName, IncidentId, Reason, ServiceId, State};
 use crate::time::Wall;
+
+pub use self::detection::Detection;
 
 /// One service, as `GET /api/v1/services/{id}` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +49,9 @@ pub struct ServiceView {
     pub clock_skew_ms: Option<i64>,
     /// Services it depends on.
     pub depends_on: Vec<ServiceId>,
+    /// How soon its silence is noticed; `None`: it sends no heartbeats.
+    #[serde(default)]
+    pub detection: Option<Detection>,
 }
 
 /// One source of evidence.
@@ -144,6 +152,8 @@ pub enum About {
     Evidence,
     /// What will happen when nothing more is heard.
     Deadline,
+    /// What had happened in the incident that was open (past moments only).
+    Incident,
     /// Why it was or was not restarted.
     Restart,
     /// Why somebody was or was not told.

@@ -50,6 +50,7 @@ impl Lang {
             About::Verdict => "about-verdict",
             About::Evidence => "about-evidence",
             About::Deadline => "about-deadline",
+            About::Incident => "about-incident",
             About::Restart => "about-restart",
             About::Notification => "about-notification",
         })
@@ -95,7 +96,10 @@ impl Lang {
             "reason" => Reason::parse(value).map(|reason| self.reason(reason)),
             "kind" => CheckKind::parse(value).map(|kind| self.check_kind(kind)),
             "severity" => Severity::parse(value).map(|severity| self.severity(severity)),
-            "in" | "ago" | "since" | "interval" | "timeout" | "seconds" => Some(self.span(value)),
+            "what" => Some(self.timeline(value)),
+            "in" | "ago" | "since" | "interval" | "timeout" | "seconds" | "kept" | "at_most" => {
+                Some(self.span(value))
+            }
             "budget" => value.split_once(" per ").map(|(count, span)| {
                 self.text("span-budget", &[("count", count.into()), ("span", self.span(span).into())])
             }),
@@ -199,7 +203,8 @@ mod tests {
 
     #[test]
     fn every_sentence_of_the_engine_has_a_translation() {
-        for code in lifesign_core::engine::EXPLAIN_CODES {
+        let codes = lifesign_core::engine::EXPLAIN_CODES.iter().chain(lifesign_core::view::replay::CODES);
+        for code in codes.chain(lifesign_core::view::Detection::CODES) {
             assert!(Lang::Zh.find(&format!("explain-{code}"), &[]).is_some(), "explain-{code} is missing");
         }
     }

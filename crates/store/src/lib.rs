@@ -39,11 +39,11 @@ use tokio::sync::oneshot;
 pub use crate::error::{Deferred, OpenError, ReadError};
 pub use crate::health::{Figures, Health, Trouble};
 pub use crate::limits::{
-    Keep, MAX_BODIES, MAX_CHECKED_FILE, MAX_FINISHED_IDS, MAX_MEMORIES, MAX_PAGE, MAX_READERS, MAX_TEXT,
-    MAX_TIMELINE, MAX_WAITING, Options, PRUNE_STEP, Retention, TIMELINE_HEAD,
+    Keep, MAX_BODIES, MAX_CHECKED_FILE, MAX_FACTS, MAX_FINISHED_IDS, MAX_MEMORIES, MAX_PAGE, MAX_READERS,
+    MAX_TEXT, MAX_TIMELINE, MAX_TOLD, MAX_WAITING, Options, PRUNE_STEP, Retention, TIMELINE_HEAD,
 };
 pub use crate::outbox::OutboxItem;
-pub use crate::query::{Cursor, IncidentQuery, Page, SendState, SentNotification};
+pub use crate::query::{Cursor, IncidentQuery, Page, Recorded, SendState, SentNotification};
 pub use crate::written::Written;
 
 use crate::backlog::{Backlog, Batch, End, Op};
@@ -62,6 +62,7 @@ pub struct Store {
 struct Inner {
     shared: Arc<Shared>,
     readers: Arc<Readers>,
+    retention: Retention,
 }
 
 impl Drop for Inner {
@@ -87,11 +88,12 @@ impl Store {
         let past = restore::past(&db).map_err(failed)?;
         let outbox = restore::outbox(&db).map_err(failed)?;
         let shared = Arc::new(Shared::new(file.clone(), outbox, Backlog::new(MAX_WAITING)));
-        let writer = Writer::new(Arc::clone(&shared), db, options.retention, directory);
+        let writer = Writer::new(Arc::clone(&shared), db, options.retention.clone(), directory);
         std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run()).map_err(
             |source| OpenError::Io { doing: "start the thread that writes", path: file.clone(), source },
         )?;
-        Ok((Self { inner: Arc::new(Inner { shared, readers: Arc::new(Readers::new(file)) }) }, past))
+        let readers = Arc::new(Readers::new(file));
+        Ok((Self { inner: Arc::new(Inner { shared, readers, retention: options.retention }) }, past))
     }
 
     /// Writes the effects of one step, or of several, in one transaction. Returns at once.
@@ -296,6 +298,19 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Transition>, ReadError> {
         self.inner.readers.read(move |db| query::transitions(db, &service, since, limit)).await
+    }
+
+    /// What is recorded of `service` at the moment `at`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn moment(&self, service: ServiceId, at: Wall) -> Result<Recorded, ReadError> {
+        self.inner.readers.read(move |db| query::moment(db, &service, at)).await
+    }
+
+    /// How long history is kept.
+    pub fn retention(&self) -> &Retention {
+        &self.inner.retention
     }
 
     /// Notifications and how they fared.

@@ -18,6 +18,13 @@ pub const TIMELINE_HEAD: usize = 200;
 /// Longest text in a row (detail, answer, target), in bytes. Longer text is cut on a character border.
 pub const MAX_TEXT: usize = 8 * 1024;
 
+/// Evidence kept with one change of state, as JSON, in bytes. Sentences that would lead past it are left out,
+/// from the end.
+pub const MAX_FACTS: usize = 64 * 1024;
+
+/// Notifications told of with one past moment; of more the newest.
+pub const MAX_TOLD: usize = 100;
+
 /// Largest page of a list; a larger wish gets this much.
 pub const MAX_PAGE: usize = 1000;
 

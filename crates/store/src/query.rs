@@ -10,13 +10,13 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lifesign_core::effect::{AuditEntry, Incident, Notification, TimelineEntry, Transition};
-use lifesign_core::model::{IncidentId, ServiceId};
+use lifesign_core::model::{IncidentId, ServiceId, State};
 use lifesign_core::time::Wall;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use tokio::sync::Semaphore;
 
 use crate::error::{ReadError, breaks_connection};
-use crate::limits::{MAX_PAGE, MAX_READERS};
+use crate::limits::{MAX_PAGE, MAX_READERS, MAX_TOLD};
 use crate::rows::{self, Col, INCIDENT};
 use crate::{restore, schema};
 
@@ -95,6 +95,22 @@ impl SendState {
             Self::Refused => "refused",
         }
     }
+}
+
+/// What is recorded of one moment of one service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The last change at or before it.
+    pub change: Option<Transition>,
+    /// When the first change that is kept happened, and what was before.
+    pub first: Option<(Wall, State)>,
+    /// The incident that was open, with its timeline up to then.
+    pub incident: Option<(Incident, Vec<TimelineEntry>)>,
+    /// Notifications about the service since its incident opened or its state began, oldest first; at most
+    /// [`MAX_TOLD`](crate::MAX_TOLD), the newest. They carry what has become of them since.
+    pub sent: Vec<SentNotification>,
+    /// Whether anything at all is recorded of this service.
+    pub is_known: bool,
 }
 
 /// Connections for queries.
@@ -202,6 +218,83 @@ pub(crate) fn transitions(
         rows::transition,
     )?
     .collect()
+}
+
+pub(crate) fn moment(db: &Connection, service: &ServiceId, at: Wall) -> rusqlite::Result<Recorded> {
+    // All from one state of the database.
+    let db = db.unchecked_transaction()?;
+    let which = named_params! { ":service": service.as_str(), ":at": Col(at) };
+    let change = db
+        .prepare_cached(
+            "SELECT * FROM transitions WHERE service = :service AND at <= :at
+             ORDER BY at DESC, id DESC LIMIT 1",
+        )?
+        .query_row(which, rows::transition)
+        .optional()?;
+    let first = db
+        .prepare_cached("SELECT at, before FROM transitions WHERE service = ?1 ORDER BY at, id LIMIT 1")?
+        .query_row([service.as_str()], rows::first_change)
+        .optional()?;
+    let incident = db
+        .prepare_cached(&format!(
+            "SELECT {INCIDENT} FROM incidents
+             WHERE service = :service AND detected_at <= :at AND (closed_at IS NULL OR closed_at > :at)
+             ORDER BY id DESC LIMIT 1"
+        ))?
+        .query_row(which, rows::incident)
+        .optional()?;
+    let incident = match incident {
+        Some(record) => {
+            let mut lines = restore::timeline(&db, record.id)?;
+            lines.retain(|line| line.at <= at);
+            Some((record, lines))
+        }
+        None => None,
+    };
+    let from = match (&incident, &change) {
+        (Some((record, _)), _) => record.detected_at,
+        (None, Some(change)) => change.at,
+        (None, None) => at,
+    };
+    let sent = sent_about(&db, service, from, at)?;
+    let is_known = first.is_some() || is_known(&db, service)?;
+    Ok(Recorded { change, first, incident, sent, is_known })
+}
+
+fn sent_about(
+    db: &Connection,
+    service: &ServiceId,
+    from: Wall,
+    to: Wall,
+) -> rusqlite::Result<Vec<SentNotification>> {
+    let mut sent = db
+        .prepare_cached(
+            "SELECT * FROM outbox WHERE created_at BETWEEN :from AND :to
+               AND EXISTS (SELECT 1 FROM json_each(body, '$.alerts') AS alert,
+                                         json_each(alert.value, '$.labels') AS label
+                           WHERE label.value ->> 0 = 'service' AND label.value ->> 1 = :service)
+             ORDER BY seq DESC LIMIT :limit",
+        )?
+        .query_map(
+            named_params! {
+                ":from": Col(from), ":to": Col(to), ":service": service.as_str(), ":limit": MOST_TOLD,
+            },
+            sent_notification,
+        )?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    sent.reverse();
+    Ok(sent)
+}
+
+const MOST_TOLD: i64 = MAX_TOLD as i64;
+
+/// Whether a service without any change is known all the same.
+fn is_known(db: &Connection, service: &ServiceId) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM memories WHERE service = ?1)
+             OR EXISTS (SELECT 1 FROM incidents WHERE service = ?1)",
+    )?
+    .query_row([service.as_str()], |row| row.get(0))
 }
 
 pub(crate) fn notifications(

@@ -7,10 +7,11 @@ use lifesign_core::effect::{
 };
 use lifesign_core::model::{IncidentId, Reason};
 use lifesign_core::time::Wall;
+use lifesign_core::view::Fact;
 use rusqlite::{Connection, OptionalExtension as _, Result, named_params, params};
 
 use crate::backlog::{End, Op};
-use crate::limits::{MAX_TIMELINE, TIMELINE_HEAD, bounded};
+use crate::limits::{MAX_FACTS, MAX_TIMELINE, TIMELINE_HEAD, bounded};
 use crate::rows::{Col, alert_state, object, to_json};
 
 /// What the index of the outbox has to learn from a write.
@@ -72,9 +73,10 @@ fn word(reason: Option<Reason>) -> Option<&'static str> {
 }
 
 fn record_transition(db: &Connection, transition: &Transition) -> Result<()> {
-    let Transition { at, service, from, to, reason, detail, facts: _ } = transition;
+    let Transition { at, service, from, to, reason, detail, facts } = transition;
     db.prepare_cached(
-        "INSERT INTO transitions (at, service, before, after, reason, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO transitions (at, service, before, after, reason, detail, facts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         Col(*at),
@@ -82,9 +84,28 @@ fn record_transition(db: &Connection, transition: &Transition) -> Result<()> {
         from.as_str(),
         to.as_str(),
         word(*reason),
-        bounded(detail)
+        bounded(detail),
+        bounded_facts(facts)?,
     ])?;
     Ok(())
+}
+
+/// As many of `facts` as [`MAX_FACTS`] has room for, as a JSON array.
+fn bounded_facts(facts: &[Fact]) -> Result<String> {
+    let mut array = String::from("[");
+    for fact in facts {
+        let text = to_json(fact)?;
+        // Two more: the comma before it and the bracket at the end.
+        if array.len() + text.len() + 2 > MAX_FACTS {
+            break;
+        }
+        if array.len() > 1 {
+            array.push(',');
+        }
+        array.push_str(&text);
+    }
+    array.push(']');
+    Ok(array)
 }
 
 fn record_incident(db: &Connection, incident: &Incident) -> Result<()> {
@@ -172,18 +193,22 @@ fn record_notification(db: &Connection, notification: &Notification, learnt: &mu
 
 fn record_memory(db: &Connection, memory: &Memory) -> Result<()> {
     let restarts: Vec<i64> = memory.restarts.iter().map(|at| at.as_millis()).collect();
-    db.prepare_cached("INSERT OR REPLACE INTO memories VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-        params![
-            memory.service.as_str(),
-            memory.state.as_str(),
-            word(memory.reason),
-            Col(memory.since),
-            memory.last_heartbeat_at.map(Col),
-            memory.paused,
-            memory.incident.map(Col),
-            to_json(&restarts)?,
-        ],
-    )?;
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO memories
+           (service, state, reason, since, last_heartbeat_at, paused, incident, restarts, silence)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        memory.service.as_str(),
+        memory.state.as_str(),
+        word(memory.reason),
+        Col(memory.since),
+        memory.last_heartbeat_at.map(Col),
+        memory.paused,
+        memory.incident.map(Col),
+        to_json(&restarts)?,
+        i64::try_from(memory.silence.as_millis()).unwrap_or(i64::MAX),
+    ])?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifesign_core::effect::{
     Alert, AlertState, AuditEntry, Incident, Memory, Notification, TimelineEntry, Transition,
@@ -110,6 +111,14 @@ fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T
     serde_json::from_str(text).map_err(|e| unreadable(index, e))
 }
 
+fn millis(row: &Row<'_>, column: &str) -> Result<Duration> {
+    let index = row.as_ref().column_index(column)?;
+    let millis: i64 = row.get(index)?;
+    let millis =
+        u64::try_from(millis).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(index, millis))?;
+    Ok(Duration::from_millis(millis))
+}
+
 fn unreadable(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
 }
@@ -157,8 +166,13 @@ pub(crate) fn transition(row: &Row<'_>) -> Result<Transition> {
         to: get(row, "after")?,
         reason: get_option(row, "reason")?,
         detail: row.get("detail")?,
-        facts: Vec::new(),
+        facts: json(row, "facts")?,
     })
+}
+
+/// When the first change was, and what was before it.
+pub(crate) fn first_change(row: &Row<'_>) -> Result<(Wall, State)> {
+    Ok((get(row, "at")?, get(row, "before")?))
 }
 
 pub(crate) fn memory(row: &Row<'_>) -> Result<Memory> {
@@ -169,7 +183,7 @@ pub(crate) fn memory(row: &Row<'_>) -> Result<Memory> {
         reason: get_option(row, "reason")?,
         since: get(row, "since")?,
         last_heartbeat_at: get_option(row, "last_heartbeat_at")?,
-        silence: std::time::Duration::ZERO,
+        silence: millis(row, "silence")?,
         paused: row.get("paused")?,
         incident: get_option(row, "incident")?,
         restarts: restarts.into_iter().map(Wall::from_millis).collect(),

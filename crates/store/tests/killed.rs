@@ -9,6 +9,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use common::*;
 use lifesign_core::effect::{Alert, AlertState, Effect, Incident, Memory, Notification, TimelineEntry};
@@ -80,12 +81,18 @@ fn name() -> impl Strategy<Value = &'static str> {
 fn effect() -> impl Strategy<Value = Effect> {
     let text = "[\\PC\u{0}-\u{1f}]{0,24}";
     prop_oneof![
-        (name(), any::<bool>(), prop::option::of(1..6u64), prop::collection::vec(0..9999i64, 0..4)).prop_map(
-            |(name, paused, incident, restarts)| {
+        (
+            name(),
+            any::<bool>(),
+            prop::option::of(1..6u64),
+            prop::collection::vec(0..9999i64, 0..4),
+            any::<u32>()
+        )
+            .prop_map(|(name, paused, incident, restarts, silence)| {
                 let restarts = restarts.into_iter().map(at).collect();
-                Effect::Remember(Memory { paused, restarts, ..memory(name, incident) })
-            }
-        ),
+                let silence = Duration::from_millis(silence.into());
+                Effect::Remember(Memory { paused, restarts, silence, ..memory(name, incident) })
+            }),
         (1..6u64, name(), prop::option::of(2000..3000i64), prop::option::of(text)).prop_map(
             |(id, name, closed, by)| {
                 let acknowledged_by = by.map(Into::into);
@@ -107,7 +114,7 @@ fn effect() -> impl Strategy<Value = Effect> {
             }),
         (0..12u32, prop::sample::select(vec!["hook", "mail"]), name())
             .prop_map(|(id, receiver, group)| Effect::Notify(notification(&id.to_string(), receiver, group))),
-        (name(), 0..9999i64).prop_map(|(name, millis)| transition(name, millis)),
+        (name(), 0..9999i64, 0..4usize).prop_map(|(name, millis, facts)| judged(name, millis, facts)),
         Just(Effect::Audit(audit("pause"))),
     ]
 }

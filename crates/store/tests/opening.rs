@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use common::*;
-use lifesign_core::effect::Effect;
+use lifesign_core::effect::{Effect, Memory};
 use lifesign_store::{OpenError, Options, Store};
 use rusqlite::Connection;
 
@@ -125,12 +126,9 @@ fn a_new_directory_and_its_files_are_for_their_owner_only() {
     }
 }
 
-/// A released schema never changes: a change is a new migration and a new golden file.
-#[test]
-fn the_schema_of_version_1_is_the_golden_one() {
-    let dir = tempfile::tempdir().unwrap();
-    drop(open(dir.path()));
-    let db = Connection::open(dir.path().join("lifesign.db")).unwrap();
+/// The schema of a database, in words.
+fn schema_of(file: &Path) -> String {
+    let db = Connection::open(file).unwrap();
     let mut dump = String::new();
     for pragma in ["application_id", "user_version", "journal_mode"] {
         let value = db
@@ -143,11 +141,84 @@ fn the_schema_of_version_1_is_the_golden_one() {
     for sql in statement.query_map([], |row| row.get::<_, String>(0)).unwrap() {
         dump += &format!("{};\n", sql.unwrap());
     }
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/schema-v1.sql");
+    dump
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// A released schema never changes: a change is a new migration and a new golden file.
+fn assert_is_golden(dump: &str, name: &str) {
+    let golden = golden(name);
     let expected = std::fs::read_to_string(&golden).unwrap_or_default();
     if dump != expected.replace("\r\n", "\n") {
         let fresh = golden.with_extension("sql.new");
-        std::fs::write(&fresh, &dump).unwrap();
+        std::fs::write(&fresh, dump).unwrap();
         panic!("the schema differs from {}; what it is now stands in {}", golden.display(), fresh.display());
     }
+}
+
+/// What the lifesign of version 1 left behind, for a store to be opened on. The file was written by it and is
+/// never made anew.
+fn version_1(dir: &Path) -> PathBuf {
+    let file = dir.join("lifesign.db");
+    std::fs::write(&file, std::fs::read(golden("store-v1.db")).unwrap()).unwrap();
+    file
+}
+
+#[test]
+fn the_schema_of_version_2_is_the_golden_one() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    assert_is_golden(&schema_of(&dir.path().join("lifesign.db")), "schema-v2.sql");
+}
+
+#[test]
+fn a_store_of_version_1_is_upgraded_with_everything_in_it_and_a_copy_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = version_1(dir.path());
+    assert_is_golden(&schema_of(&file), "schema-v1.sql");
+
+    let (store, past) = open(dir.path());
+    assert_eq!(past.memories, [memory("web", Some(1))], "with a silence of zero");
+    assert_eq!(past.incidents, [(incident(1, "web", None), past.incidents[0].1.clone())]);
+    assert_eq!(past.incidents[0].1.len(), 2);
+    let changes = block_on(store.transitions(service("web"), at(0), 10)).unwrap();
+    assert_eq!(changes.iter().map(|change| millis(change.at)).collect::<Vec<_>>(), [1001, 1]);
+    assert!(changes.iter().all(|change| change.facts.is_empty()));
+    assert_eq!(due_ids(&store, "hook"), ["n1"]);
+
+    // What is new is kept from now on.
+    let remembered = Memory { silence: Duration::from_millis(12_345), ..memory("web", Some(1)) };
+    write(&store, vec![Effect::Remember(remembered.clone()), judged("web", 2000, 1)]).unwrap();
+    drop(store);
+    let (store, past) = open(dir.path());
+    assert_eq!(past.memories, [remembered]);
+    assert_eq!(block_on(store.transitions(service("web"), at(1500), 10)).unwrap()[0].facts.len(), 1);
+    drop(store);
+
+    assert_is_golden(&schema_of(&file), "schema-v2.sql");
+    let copy = schema_of(&dir.path().join("lifesign.db.v1.bak"));
+    assert!(copy.contains("user_version: Integer(1)") && !copy.contains("silence"), "{copy}");
+}
+
+/// The log is cut at every page of the upgrade and in the middle of each.
+#[test]
+fn an_upgrade_that_was_killed_anywhere_is_done_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = version_1(dir.path());
+    let (store, whole) = open(dir.path());
+    let database = std::fs::read(&file).unwrap();
+    let log = std::fs::read(dir.path().join("lifesign.db-wal")).unwrap();
+    assert!(log.len() > 4096, "the upgrade is in the log: {}", log.len());
+    for cut in (0..=log.len()).step_by(2048) {
+        let torn = tempfile::tempdir().unwrap();
+        std::fs::write(torn.path().join("lifesign.db"), &database).unwrap();
+        std::fs::write(torn.path().join("lifesign.db-wal"), &log[..cut]).unwrap();
+        let (store, past) = open(torn.path());
+        assert_eq!(past, whole, "cut at {cut}");
+        write(&store, vec![judged("web", 3000, 2)]).unwrap();
+    }
+    drop(store);
 }

@@ -4,8 +4,8 @@
 mod common;
 
 use common::*;
-use lifesign_core::effect::{AlertState, Effect};
-use lifesign_core::model::IncidentId;
+use lifesign_core::effect::{Alert, AlertState, Effect, Incident, Notification, TimelineEntry};
+use lifesign_core::model::{IncidentId, State};
 use lifesign_store::{IncidentQuery, MAX_TIMELINE, SendState, Store};
 
 #[test]
@@ -215,6 +215,71 @@ fn transitions_and_the_audit_log_are_read_newest_first() {
     assert_eq!(page.items, [audit("resume")]);
     let page = block_on(store.audit(page.next, 1)).unwrap();
     assert_eq!((page.items, page.next), (vec![audit("pause")], None));
+}
+
+#[test]
+fn the_evidence_of_a_change_comes_back_and_too_much_of_it_is_cut_from_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let long = "界".repeat(10_000);
+    let Effect::Transition(mut change) = transition("web", 2) else { unreachable!() };
+    change.facts = vec![fact("first"), fact(&long), fact(&long), fact(&long), fact("last")];
+    write(&store, vec![judged("web", 1, 3), Effect::Transition(change)]).unwrap();
+    let seen = block_on(store.transitions(service("web"), at(0), 10)).unwrap();
+    assert_eq!(seen[0].facts, [fact("first"), fact(&long), fact(&long)]);
+    assert_eq!(seen[1].facts.len(), 3);
+    assert_eq!(seen[1].facts[2], fact("sentence 3 of \"web\""));
+}
+
+#[test]
+fn a_past_moment_is_known_by_the_change_before_it_its_incident_and_who_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let record = incident(1, "web", None);
+    let restart = TimelineEntry { at: at(1500), what: "restart_started".into(), detail: String::new() };
+    let mine = Alert {
+        labels: vec![("alertname".into(), "ServiceDown".into()), ("service".into(), "web".into())],
+        ..alert("f1", AlertState::Firing)
+    };
+    write(
+        &store,
+        vec![
+            judged("web", 500, 1),
+            judged("db", 700, 1),
+            judged("web", 1000, 2),
+            Effect::Incident(record.clone()),
+            line(1, "opened"),
+            Effect::Timeline { incident: IncidentId(1), entry: restart },
+            Effect::Notify(Notification { alerts: vec![mine], ..notification("n1", "hook", "web") }),
+            notify("n2", "hook"),
+            judged("web", 2000, 3),
+            Effect::Incident(Incident { closed_at: Some(at(2000)), ..record }),
+        ],
+    )
+    .unwrap();
+    block_on(store.mark_delivered("n1", at(1600), "200")).unwrap();
+    let moment = |name, millis| block_on(store.moment(service(name), at(millis))).unwrap();
+
+    let early = moment("web", 499);
+    assert_eq!((early.change, early.incident, early.is_known), (None, None, true));
+    assert_eq!(early.first, Some((at(500), State::Up)));
+
+    let bad = moment("web", 1400);
+    assert_eq!(bad.change.map(|change| change.facts.len()), Some(2));
+    let (record, lines) = bad.incident.unwrap();
+    assert_eq!(record.id, IncidentId(1));
+    assert_eq!(lines.len(), 1, "the restart had not begun");
+    assert_eq!(bad.sent.iter().map(|sent| &*sent.notification.id).collect::<Vec<_>>(), ["n1"]);
+    assert_eq!(bad.sent[0].finished_at, Some(at(1600)));
+
+    let over = moment("web", 2000);
+    assert_eq!(over.change.map(|change| change.facts.len()), Some(3));
+    assert_eq!((over.incident, over.sent.len()), (None, 0));
+
+    let nobody = moment("nobody", 2000);
+    assert!(!nobody.is_known && nobody.change.is_none() && nobody.first.is_none());
+    write(&store, vec![Effect::Remember(memory("new", None))]).unwrap();
+    assert!(moment("new", 2000).is_known);
 }
 
 #[test]

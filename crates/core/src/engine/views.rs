@@ -9,7 +9,7 @@ use crate::evidence::UnitState;
 use crate::model::{CheckKind, CheckState, IncidentId};
 use crate::time::Now;
 use crate::verdict::{HeartEvidence, UnitEvidence};
-use crate::view::{CheckView, Counts, HostView, RuleView, ServiceView};
+use crate::view::{CheckView, Counts, Detection, HostView, RuleView, ServiceView};
 
 impl Engine {
     /// One service.
@@ -124,6 +124,9 @@ impl Engine {
                 .iter()
                 .flat_map(|dependency| dependency.of.iter().cloned())
                 .collect(),
+            detection: service.spec.heartbeat.as_ref().map(|heartbeat| {
+                Detection::of(heartbeat, !service.spec.checks.is_empty())
+            }),
         }
     }
 

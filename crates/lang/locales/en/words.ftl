@@ -66,6 +66,7 @@ metric-uptime = uptime
 about-verdict = Verdict
 about-evidence = Evidence
 about-deadline = What happens next
+about-incident = Incident
 about-restart = Restarts
 about-notification = Notifications
 

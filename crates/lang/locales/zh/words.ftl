@@ -66,6 +66,7 @@ metric-uptime = 运行时间
 about-verdict = 结论
 about-evidence = 依据
 about-deadline = 接下来
+about-incident = 事件经过
 about-restart = 重启
 about-notification = 通知
 

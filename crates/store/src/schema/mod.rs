@@ -15,7 +15,7 @@ use crate::error::OpenError;
 use crate::limits::MAX_CHECKED_FILE;
 
 /// Entry `n` leads from version `n` to version `n + 1`.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
 
 /// `PRAGMA application_id` of our files: "lfsg". `file(1)` and we tell them from other databases by it.
 const APPLICATION_ID: u32 = 0x6c66_7367;
@@ -190,13 +190,15 @@ pub(crate) fn database(file: &Path, source: rusqlite::Error) -> OpenError {
 mod tests {
     use super::*;
 
+    /// Leads to version 1 and no further, so that [`NEXT`] has something to upgrade.
+    const FIRST: &[&str] = &[MIGRATIONS[0]];
     const NEXT: &str = "CREATE TABLE extra (word TEXT NOT NULL) STRICT;";
 
     #[test]
     fn an_upgrade_leaves_a_copy_of_what_was_there_before() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("lifesign.db");
-        let db = open(&file, MIGRATIONS).unwrap();
+        let db = open(&file, FIRST).unwrap();
         db.execute("INSERT INTO audit VALUES (1, 2, 'ci', 'pause', 'web', 'done')", []).unwrap();
         drop(db);
 
@@ -217,8 +219,8 @@ mod tests {
     fn opening_the_same_version_again_makes_no_copy() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("lifesign.db");
-        drop(open(&file, MIGRATIONS).unwrap());
-        drop(open(&file, MIGRATIONS).unwrap());
+        drop(open(&file, FIRST).unwrap());
+        drop(open(&file, FIRST).unwrap());
         let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["lifesign.db"]);
     }
@@ -227,11 +229,11 @@ mod tests {
     fn a_step_that_fails_leaves_the_old_version_and_its_copy() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("lifesign.db");
-        drop(open(&file, MIGRATIONS).unwrap());
+        drop(open(&file, FIRST).unwrap());
         let broken = "CREATE TABLE extra (word TEXT) STRICT; CREATE TABLE audit (x TEXT);";
         assert!(matches!(open(&file, &[MIGRATIONS[0], broken]), Err(OpenError::Database { .. })));
 
-        let db = open(&file, MIGRATIONS).unwrap();
+        let db = open(&file, FIRST).unwrap();
         assert_eq!(pragma::<u32>(&db, "user_version").unwrap(), 1);
         assert!(dir.path().join("lifesign.db.v1.bak").exists());
     }
@@ -244,7 +246,7 @@ mod tests {
         db.execute("UPDATE meta SET value = '7.1.0' WHERE key = 'written_by'", []).unwrap();
         drop(db);
         let before = std::fs::read(&file).unwrap();
-        let error = open(&file, MIGRATIONS).unwrap_err();
+        let error = open(&file, FIRST).unwrap_err();
         assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
         let text = error.to_string();
         assert!(text.contains("7.1.0") && text.contains(env!("CARGO_PKG_VERSION")), "{text}");

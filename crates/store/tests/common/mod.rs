@@ -10,6 +10,7 @@ use lifesign_core::effect::*;
 use lifesign_core::engine::Past;
 use lifesign_core::model::{IncidentId, Reason, ServiceId, Severity, State};
 use lifesign_core::time::Wall;
+use lifesign_core::view::{About, Fact};
 use lifesign_store::{Deferred, Options, OutboxItem, Store};
 
 /// The tests' time begins in the far future: history that is old by the real clock would be pruned.
@@ -70,6 +71,22 @@ pub(crate) fn transition(name: &str, millis: i64) -> Effect {
         detail: format!("ended by signal 9 at {millis}"),
         facts: Vec::new(),
     })
+}
+
+/// A change with its evidence in `sentences` sentences.
+pub(crate) fn judged(name: &str, millis: i64, sentences: usize) -> Effect {
+    let Effect::Transition(mut change) = transition(name, millis) else { unreachable!() };
+    change.facts = (1..=sentences).map(|n| fact(&format!("sentence {n} of \"{name}\""))).collect();
+    Effect::Transition(change)
+}
+
+pub(crate) fn fact(text: &str) -> Fact {
+    Fact {
+        about: About::Evidence,
+        code: "heart-silent".into(),
+        args: [("ago".into(), "22 s".to_owned())].into(),
+        text: text.to_owned(),
+    }
 }
 
 pub(crate) fn incident(id: u64, name: &str, closed_at: Option<Wall>) -> Incident {

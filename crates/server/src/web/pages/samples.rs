@@ -90,6 +90,7 @@ fn one(name: &str, host: &str, state: State, reason: Option<Reason>, detail: &st
         components: Vec::new(),
         clock_skew_ms: None,
         depends_on: Vec::new(),
+        detection: None,
     }
 }
 
