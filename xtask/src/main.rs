@@ -4,6 +4,7 @@
 mod bench;
 mod browser;
 mod check;
+mod coverage;
 mod fresh;
 mod notices;
 mod shell;
@@ -41,6 +42,8 @@ enum Command {
         #[arg(long)]
         screenshots: bool,
     },
+    /// Branches of the engine that its tests reach, and those they do not
+    Coverage,
     /// Clones the repository into an empty folder and runs README's commands there
     Fresh,
     /// Writes THIRD-PARTY-NOTICES.md from the crates that are linked
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Check(check) => check::run(&check),
         Command::Bench { name } => bench::run(name.as_deref()),
         Command::Browser { screenshots } => browser::run(screenshots).map(|summary| println!("{summary}")),
+        Command::Coverage => coverage::run(),
         Command::Fresh => fresh::run(),
         Command::Notices => notices::write(),
     }
