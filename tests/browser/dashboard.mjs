@@ -105,9 +105,13 @@ export class Dashboard {
   /** Every page there is, with an incident where there has been one. */
   async paths() {
     const { items } = await this.api("/incidents");
+    const { since } = await this.api(`/services/${this.service}`);
     return [
       "/",
       `/services/${this.service}`,
+      `/services/${this.service}/explain?at=${since}`,
+      `/services/${this.service}/explain?at=0`,
+      "/services/no-such-service/explain?at=0",
       "/incidents",
       ...items.slice(0, 1).map((incident) => `/incidents/${incident.id}`),
       "/hosts",

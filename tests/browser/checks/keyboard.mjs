@@ -13,6 +13,12 @@ export async function keyboard(dashboard, report) {
 
   await walk(page, dashboard.base, report);
   await walk(page, `${dashboard.base}/services/${dashboard.service}`, report);
+  await page.goto(`${dashboard.base}/services/${dashboard.service}`);
+  await page.focus(".changes a.why");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/\/explain\?at=/);
+  report.expect("why leads to the explanation of a change", await page.isVisible(".why-list"), page.url());
+  await walk(page, page.url(), report);
 
   await page.goto(dashboard.base);
   await page.waitForSelector(".has-script");

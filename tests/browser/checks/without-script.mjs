@@ -27,6 +27,14 @@ export async function withoutScript(dashboard, report) {
   report.expect("and filters", (await page.locator("#services > li").count()) === 0);
 
   await page.goto(`${dashboard.base}/services/${service}`);
+  report.expect("the page says how soon a crash is noticed", /A crash is noticed/.test(await page.innerText(".facts")));
+  const name = await page.getAttribute(".changes a.why", "aria-label");
+  report.expect("each why says what it explains", /^Why it was .+ at .+ UTC$/.test(name), name);
+  await page.click(".changes a.why");
+  report.expect("a past moment is explained", /As judged at/.test(await page.innerText(".why-list")), page.url());
+  await page.click(".crumb a");
+  report.expect("and leads back", new URL(page.url()).pathname === `/services/${service}`, page.url());
+
   await order(page, "pause");
   report.expect("an order says how it went", (await page.innerText(".flash")).length > 0);
   const paused = await dashboard.api(`/services/${service}`);

@@ -4,6 +4,7 @@
 //! the file of its subject.
 
 mod events;
+mod explain;
 mod extract;
 mod health;
 mod heartbeats;
@@ -30,6 +31,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use explain::{moment, past, present};
 pub(crate) use extract::Body;
 pub(crate) use problem::{Failure, name_instance, no_such_route};
 pub(crate) use rate::Rate;
@@ -73,7 +75,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .routes(routes!(heartbeats::post))
         .routes(routes!(services::list))
         .routes(routes!(services::show))
-        .routes(routes!(services::explain))
+        .routes(routes!(explain::explain))
         .routes(routes!(services::restart))
         .routes(routes!(services::pause))
         .routes(routes!(services::resume))

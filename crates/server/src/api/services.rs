@@ -1,4 +1,4 @@
-//! Services: look at them, explain them, give orders.
+//! Services: look at them, give orders.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::extract::{Id, Params};
 use super::page;
 use super::problem::Failure;
-use super::shape::{Explanation, List, Ordered, Service};
+use super::shape::{List, Ordered, Service};
 use crate::AppState;
 use crate::auth::Caller;
 
@@ -64,22 +64,6 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(State(state): State<AppState>, Id(id): Id) -> Result<Json<Service>, Failure> {
     one(&state, id).await.map(Json)
-}
-
-/// Why it is as it is
-///
-/// Which evidence, deadline and rule led to the present state; why it was or was not restarted; why
-/// somebody was or was not told.
-#[utoipa::path(
-    get, path = "/api/v1/services/{id}/explain", tag = "services",
-    params(("id" = String, Path, description = "The service's id")),
-    security(("token" = ["read"])),
-    responses((status = 200, description = "The explanation", body = Explanation))
-)]
-pub(super) async fn explain(State(state): State<AppState>, Id(id): Id) -> Result<Json<Explanation>, Failure> {
-    let wanted = id.clone();
-    let explanation = state.engine.read(move |engine, now| engine.explain(wanted.as_str(), now)).await?;
-    explanation.map(|explanation| Json(explanation.into())).ok_or_else(|| Failure::no_service(id.as_str()))
 }
 
 /// Restart now

@@ -35,6 +35,7 @@ pub fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(read::overview))
         .route("/services/{id}", get(read::service))
+        .route("/services/{id}/explain", get(read::explain))
         .route("/services/{id}/{order}", post(write::service))
         .route("/incidents", get(read::incidents))
         .route("/incidents/{id}", get(read::incident))

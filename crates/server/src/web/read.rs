@@ -1,19 +1,21 @@
 //! The pages' handlers: gather the data, hand it to the page.
 
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
-use lifesign_core::model::{self, IncidentId};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use lifesign_core::model::{self, IncidentId, ServiceId};
 use serde::Deserialize;
 
 use super::look::own_path;
 use super::pages::notifications::Notifications;
 use super::pages::overview::{Filter, Overview};
 use super::pages::service::{Service, Span};
-use super::pages::{about, hosts, incident, incidents, login, notifications, overview, rules, service};
+use super::pages::{
+    about, explain, hosts, incident, incidents, login, notifications, overview, rules, service,
+};
 use super::past::{self, Unavailable};
 use super::strip::History;
-use super::visit::{Visit, html, missing, unavailable};
-use crate::AppState;
+use super::visit::{Visit, html, missing, refused, unavailable};
+use crate::{AppState, api};
 
 /// The queries of all pages; what a page does not know it does not read.
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +30,7 @@ pub(super) struct Asked {
     open: String,
     #[serde(default)]
     next: String,
+    at: Option<String>,
     before: Option<String>,
     failed: Option<String>,
 }
@@ -76,9 +79,12 @@ pub(super) async fn service(
 ) -> Result<Response, Response> {
     let look = visit.look;
     let wanted = id.clone();
-    let present =
-        state.engine.read(move |engine, now| (engine.service(&wanted, now), engine.explain(&wanted, now)));
-    let (Some(service), explanation) = present.await.map_err(|error| unavailable(error, &look))? else {
+    let present = state.engine.read(move |engine, now| {
+        let service = engine.service(&wanted, now)?;
+        let explanation = api::present(engine, &service.id, now);
+        Some((service, explanation))
+    });
+    let Some((service, explanation)) = present.await.map_err(|error| unavailable(error, &look))? else {
         return Err(missing("ui-no-such-service", &id, &look));
     };
     let span = Span::parse(&asked.span);
@@ -92,6 +98,25 @@ pub(super) async fn service(
     };
     let data = data.await.map_err(|error| unavailable(error, &look))?;
     Ok(html(service::draw(&data, &look)))
+}
+
+pub(super) async fn explain(
+    State(state): State<AppState>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Response> {
+    let look = visit.look;
+    let no_service = || missing("ui-no-such-service", &id, &look);
+    let Some(at) = &asked.at else {
+        return Ok(Redirect::to(&format!("/services/{id}")).into_response());
+    };
+    let service = ServiceId::new(&id).map_err(|_| no_service())?;
+    let at = api::moment(at, look.now)
+        .map_err(|why| refused(why.status(), "ui-no-such-moment", &why.to_string(), &look))?;
+    let found = api::past::<Unavailable>(&state, &service, at).await;
+    let explanation = found.map_err(|error| unavailable(error, &look))?.ok_or_else(no_service)?;
+    Ok(html(explain::draw(&explain::Past { explanation, at }, &look)))
 }
 
 pub(super) async fn incidents(

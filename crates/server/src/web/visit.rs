@@ -89,7 +89,12 @@ pub(super) fn html(page: Markup) -> Response {
 
 /// The page for what does not exist.
 pub(super) fn missing(key: &str, detail: &str, look: &Look) -> Response {
-    (StatusCode::NOT_FOUND, Html(fault::draw(key, detail, look).into_string())).into_response()
+    refused(StatusCode::NOT_FOUND, key, detail, look)
+}
+
+/// The page for what cannot be shown as it was asked for.
+pub(super) fn refused(status: StatusCode, key: &str, detail: &str, look: &Look) -> Response {
+    (status, Html(fault::draw(key, detail, look).into_string())).into_response()
 }
 
 /// The page for when engine or store cannot be asked.

@@ -6,6 +6,7 @@ mod contract;
 mod disk;
 mod document;
 mod events;
+mod explain;
 mod hostile;
 mod house;
 mod orders;

@@ -54,6 +54,23 @@ pub(crate) struct Service {
     clock_skew_ms: Option<i64>,
     /// Services it depends on.
     depends_on: Vec<String>,
+    /// How soon its death is noticed; null: it sends no heartbeats.
+    #[schema(required)]
+    detection: Option<Detection>,
+}
+
+/// How soon the death of a service is noticed: seconds from its last heartbeat on, at its configured interval
+/// and for a punctual sender.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Detection {
+    /// When a silent service is suspect.
+    suspect_after: f64,
+    /// When it is down if nothing of it answers.
+    down_after: f64,
+    /// When it is down at the latest.
+    at_most: f64,
+    /// When it is hung though it answers checks.
+    hung_after: f64,
 }
 
 /// One source of evidence.
@@ -127,6 +144,18 @@ impl From<view::ServiceView> for Service {
             components: view.components.into_iter().map(Into::into).collect(),
             clock_skew_ms: view.clock_skew_ms,
             depends_on: view.depends_on.into_iter().map(Into::into).collect(),
+            detection: view.detection.map(Into::into),
+        }
+    }
+}
+
+impl From<view::Detection> for Detection {
+    fn from(detection: view::Detection) -> Self {
+        Self {
+            suspect_after: detection.suspect_after.as_secs_f64(),
+            down_after: detection.down_after.as_secs_f64(),
+            at_most: detection.at_most.as_secs_f64(),
+            hung_after: detection.hung_after.as_secs_f64(),
         }
     }
 }
@@ -163,11 +192,14 @@ impl From<evidence::Component> for Component {
     }
 }
 
-/// Why a service is as it is.
+/// Why a service is as it is, or was.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explanation {
     /// Which.
     id: String,
+    /// The past moment this is about; null: it is about the present.
+    #[schema(schema_with = time_or_null, required)]
+    at: Option<Wall>,
     /// Its state.
     #[schema(schema_with = state_words)]
     state: State,
@@ -177,7 +209,8 @@ pub(crate) struct Explanation {
     /// Since when.
     #[schema(schema_with = time)]
     since: Wall,
-    /// The sentences: verdict first, then evidence, deadlines, restarts, notifications.
+    /// The sentences: verdict first, then evidence, deadlines, what had happened in the incident (past moments
+    /// only), restarts, notifications.
     facts: Vec<Fact>,
 }
 
@@ -197,12 +230,20 @@ pub(crate) struct Fact {
     text: String,
 }
 
+impl Explanation {
+    /// The same, about a past moment.
+    pub(crate) fn at(self, at: Wall) -> Self {
+        Self { at: Some(at), ..self }
+    }
+}
+
 impl From<view::Explanation> for Explanation {
     fn from(explanation: view::Explanation) -> Self {
         let fact =
             |fact: view::Fact| Fact { about: fact.about, code: fact.code, args: fact.args, text: fact.text };
         Self {
             id: explanation.id.into(),
+            at: None,
             state: explanation.state,
             reason: explanation.reason,
             since: explanation.since,

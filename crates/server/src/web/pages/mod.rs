@@ -1,6 +1,7 @@
 //! The pages, one file each: the data a page shows, and the pure function that draws it.
 
 pub(super) mod about;
+pub(super) mod explain;
 pub(super) mod fault;
 pub(super) mod hosts;
 pub(super) mod incident;

@@ -12,12 +12,13 @@ use lifesign_core::evidence::{Component, Phases};
 use lifesign_core::model::{CheckKind, CheckState, IncidentId, Reason, ServiceId, Severity, State};
 use lifesign_core::time::Wall;
 use lifesign_core::view::{
-    About as Part, CheckView, Counts, Explanation, Fact, HostView, RuleView, ServiceView,
+    About as Part, CheckView, Counts, Detection, Explanation, Fact, HostView, RuleView, ServiceView,
 };
 use lifesign_lang::Lang;
 use lifesign_store::{SendState, SentNotification};
 
 use super::about::About;
+use super::explain::Past;
 use super::incident::Record;
 use super::incidents::Incidents;
 use super::notifications::Notifications;
@@ -90,7 +91,12 @@ fn one(name: &str, host: &str, state: State, reason: Option<Reason>, detail: &st
         components: Vec::new(),
         clock_skew_ms: None,
         depends_on: Vec::new(),
-        detection: None,
+        detection: beats.then_some(Detection {
+            suspect_after: Duration::from_millis(10_200),
+            down_after: Duration::from_millis(21_500),
+            at_most: Duration::from_secs(30),
+            hung_after: Duration::from_secs(50),
+        }),
     }
 }
 
@@ -244,6 +250,64 @@ pub(super) fn service() -> Service {
         span: Span::Day,
         changes,
         incidents: incidents().incidents,
+    }
+}
+
+pub(super) fn past() -> Past {
+    let fact = |about, code: &str, args: &[(&str, &str)], text: &str| Fact {
+        about,
+        code: code.into(),
+        args: args.iter().map(|(name, value)| ((*name).into(), (*value).to_owned())).collect(),
+        text: text.to_owned(),
+    };
+    let at = ago(2990);
+    let judged = ago(3000).to_string();
+    Past {
+        at,
+        explanation: Explanation {
+            id: id("payments"),
+            state: State::Down,
+            reason: Some(Reason::Hung),
+            since: ago(3000),
+            facts: vec![
+                fact(
+                    Part::Verdict,
+                    "replay-verdict",
+                    &[
+                        ("state", "down"),
+                        ("reason", "hung"),
+                        ("since", "10 s"),
+                        ("detail", "silent for 25 s"),
+                    ],
+                    "It was down (hung), for 10 s by then: silent for 25 s.",
+                ),
+                fact(Part::Verdict, "replay-as-of", &[("at", &at.to_string())], "All of this is as of then."),
+                fact(
+                    Part::Evidence,
+                    "replay-judged",
+                    &[("at", &judged), ("since", "10 s")],
+                    "As judged 10 s before that moment.",
+                ),
+                fact(
+                    Part::Evidence,
+                    "heart-silent",
+                    &[("ago", "25 s")],
+                    "Its heartbeat is silent since 25 s; timeout and retries are used up.",
+                ),
+                fact(
+                    Part::Incident,
+                    "replay-incident",
+                    &[("incident", "11"), ("at", &judged)],
+                    "Incident 11 was open.",
+                ),
+                fact(
+                    Part::Restart,
+                    "replay-line",
+                    &[("at", &judged), ("what", "restart_scheduled"), ("detail", "in 1 s, attempt 1 of 3")],
+                    "restart scheduled: in 1 s, attempt 1 of 3",
+                ),
+            ],
+        },
     }
 }
 

@@ -129,7 +129,7 @@ fn sentence(data: &Service, look: &Look) -> Markup {
 }
 
 /// A fact in the reader's language, or marked as English where nobody has translated it.
-fn told(fact: &Fact, look: &Look) -> Markup {
+pub(super) fn told(fact: &Fact, look: &Look) -> Markup {
     match look.lang().translation(fact) {
         Some(text) => html! { (text) },
         None => html! { span lang=[look.english()] { (fact.text) } },
@@ -160,14 +160,17 @@ fn orders(service: &ServiceView, lang: Lang) -> Markup {
     }
 }
 
+/// The parts of an explanation, in the order of the page.
+pub(super) const PARTS: [About; 6] =
+    [About::Verdict, About::Evidence, About::Deadline, About::Incident, About::Restart, About::Notification];
+
 fn why(explanation: &Explanation, look: &Look) -> Markup {
     let lang = look.lang();
-    let parts = [About::Verdict, About::Evidence, About::Deadline, About::Restart, About::Notification];
     html! {
         section.panel {
             header { h2 { (lang.word("ui-why")) } p { (lang.word("ui-why-hint")) } }
             div.inside.why-list {
-                @for about in parts {
+                @for about in PARTS {
                     // The first verdict stands below the title.
                     @let said = usize::from(about == About::Verdict);
                     @let facts: Vec<_> =
@@ -280,9 +283,33 @@ fn past(data: &Service, look: &Look) -> Markup {
                             span.is-pending { (lang.state(change.from)) " → " }
                             b.(parts::class_of(change.to, change.reason)) { (parts::phrase(lang, change.to, change.reason)) }
                             span.soft lang=[look.english()] { (change.detail) }
+                            (why_then(change, look))
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// The way to the explanation of a change. Many of these links look the same, so each has a name of its own.
+fn why_then(change: &Transition, look: &Look) -> Markup {
+    let lang = look.lang();
+    let phrase = parts::phrase(lang, change.to, change.reason);
+    let name =
+        lang.text("ui-why-then-name", &[("phrase", phrase.into()), ("at", parts::utc(change.at).into())]);
+    let at = change.at.to_string();
+    let path = format!("/services/{}/explain", change.service);
+    html! { a.why href=(parts::address(&path, &[("at", &at)])) aria-label=(name) { (lang.word("ui-why-then")) } }
+}
+
+/// How soon its death is noticed. The page and `explain` say it with the same sentences.
+fn detection(service: &ServiceView, look: &Look) -> Markup {
+    html! {
+        @if let Some(detection) = service.detection {
+            div {
+                dt { (look.lang().word("ui-detection")) }
+                dd { @for fact in detection.facts() { p { (told(&fact, look)) } } }
             }
         }
     }
@@ -300,6 +327,7 @@ fn facts(service: &ServiceView, look: &Look) -> Markup {
                     @if let Some(at) = service.last_heartbeat_at {
                         div { dt { (lang.word("ui-last-beat")) } dd { (parts::ago(lang, at, look.now)) } }
                     }
+                    (detection(service, look))
                     @if let Some(pid) = service.pid {
                         div { dt { (lang.word("ui-pid")) } dd data-pid { (pid) } }
                     }
