@@ -1,5 +1,6 @@
 //! The engine's story, step by step, on a clock made of numbers.
 
+mod corners;
 mod detection;
 
 use std::collections::HashSet;
