@@ -259,7 +259,7 @@ impl Reader<'_> {
 }
 
 /// What is wrong with a metric's name; `None`: nothing.
-fn wrong_name(name: &str, limit: usize) -> Option<String> {
+pub(crate) fn wrong_name(name: &str, limit: usize) -> Option<String> {
     if name.len() > limit {
         return Some(format!("{} bytes of metric name, at most {limit}", name.len()));
     }
