@@ -57,8 +57,7 @@ impl<C, R> Config<C, R> {
         let agent = section(&mut fields, "agent", cx);
         let defaults: Option<Defaults> = section(&mut fields, "defaults", cx);
         if let Some(defaults) = &defaults {
-            cx.defaults =
-                Timing { interval: defaults.interval, timeout: defaults.timeout, retries: defaults.retries };
+            cx.defaults = defaults.timing();
         }
         let access = section(&mut fields, "access", cx);
         let services = list(&mut fields, "services", usize::MAX, cx, |node, cx| {

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
+use lifesign_core::model::ServiceId;
+
 use crate::config::{Config, Partial};
 use crate::decode::Located;
 use crate::fields::Cx;
@@ -78,7 +80,7 @@ impl<C, R> Partial<C, R> {
             roles.expect(&token.role, token.role.span, cx);
         }
         for service in self.services.right() {
-            for needed in &service.keys.depends_on {
+            for needed in service.keys.depends_on.iter().flat_map(|needs| &needs.of) {
                 services.expect(needed.as_str(), needed.span, cx);
             }
         }
@@ -116,8 +118,12 @@ impl<C, R> Partial<C, R> {
 
     /// Reports each circle of `depends_on` once, at the reference that closes it.
     fn check_circles(&self, cx: &mut Cx) {
-        let services: BTreeMap<&str, &Service<C>> =
-            self.services.right().map(|service| (service.id().as_str(), service)).collect();
+        let needed = |service: &'_ Service<C>| -> Vec<_> {
+            // A circle through a group is one too, though another of the group may break it for a while.
+            service.keys.depends_on.iter().flat_map(|needs| needs.of.clone()).collect()
+        };
+        let services: BTreeMap<&str, Vec<Located<ServiceId>>> =
+            self.services.right().map(|service| (service.id().as_str(), needed(service))).collect();
         let mut done: HashSet<&str> = HashSet::new();
         for start in services.keys() {
             // The path from `start`, each with the number of its dependencies already followed. Own stack: a
@@ -125,8 +131,8 @@ impl<C, R> Partial<C, R> {
             let mut path: Vec<(&str, usize)> = vec![(start, 0)];
             while let Some((id, followed)) = path.last_mut() {
                 let id = *id;
-                let next = services.get(id).filter(|_| !done.contains(id)).and_then(|service| {
-                    let next = service.keys.depends_on.get(*followed);
+                let next = services.get(id).filter(|_| !done.contains(id)).and_then(|needed| {
+                    let next = needed.get(*followed);
                     *followed += 1;
                     next
                 });

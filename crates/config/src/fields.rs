@@ -4,7 +4,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lifesign_core::spec::Profile;
+
 use crate::decode::Decode;
+use crate::heartbeat::{Confirmation, Detector};
 use crate::nearest::nearest;
 use crate::node::{Entry, Node, Value};
 use crate::problem::{Level, Masks, Problem, Report, shorten, sounds_secret};
@@ -27,7 +30,7 @@ pub struct Cx {
 }
 
 /// The section `defaults`, already decoded when services are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Timing {
     /// Between two looks or beats.
     pub interval: Option<Duration>,
@@ -35,6 +38,19 @@ pub struct Timing {
     pub timeout: Option<Duration>,
     /// Further intervals before it is judged.
     pub retries: Option<u32>,
+    /// How the moment of suspicion is found, where written.
+    pub detector: Option<Detector>,
+    /// How long the adaptive detector asks around.
+    pub profile: Option<Profile>,
+    /// Whether the checks are asked at suspicion.
+    pub confirm: Option<Confirmation>,
+}
+
+impl Timing {
+    /// The detector of a service that says nothing: as written, else `fixed` where there is a `timeout`.
+    pub fn detector(&self) -> Detector {
+        self.detector.unwrap_or(if self.timeout.is_some() { Detector::Fixed } else { Detector::Adaptive })
+    }
 }
 
 impl Cx {

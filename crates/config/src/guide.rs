@@ -25,6 +25,8 @@ pub fn blocks<C, R>(kinds: &Kinds<C, R>) -> Vec<(String, String)> {
         ("service", "/$defs/service"),
         ("process", "/$defs/service/properties/unit/anyOf/3"),
         ("heartbeat", "/$defs/service/properties/heartbeat"),
+        ("chen", "/$defs/service/properties/heartbeat/properties/detector/anyOf/1/properties/chen"),
+        ("phi", "/$defs/service/properties/heartbeat/properties/detector/anyOf/2/properties/phi"),
         ("restart", "/$defs/service/properties/restart"),
         ("rule", "/$defs/rule"),
         ("route", "/$defs/route"),
@@ -127,7 +129,10 @@ fn type_words(schema: &Json) -> String {
             (min, Some(max)) if max < u64::from(u32::MAX) => format!("whole number, {min} to {max}"),
             (min, _) => format!("whole number, from {min}"),
         },
-        Some("number") => "number".to_owned(),
+        Some("number") => match (&schema["minimum"], &schema["maximum"]) {
+            (Json::Number(min), Json::Number(max)) => format!("number, {min} to {max}"),
+            _ => "number".to_owned(),
+        },
         Some("boolean") => "`true`, `false`".to_owned(),
         Some("array") => format!("list of {}", type_words(&schema["items"])),
         Some("object") if schema["additionalProperties"].is_object() => {

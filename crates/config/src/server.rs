@@ -4,11 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lifesign_core::spec::Profile;
 use serde_json::{Value as Json, json};
 
 use crate::address::Url;
 use crate::decode::{Decode, word, word_schema};
-use crate::fields::Cx;
+use crate::fields::{Cx, Timing};
+use crate::heartbeat::{Confirmation, Detector, check_defaults};
 use crate::node::Node;
 use crate::quantity::Bytes;
 use crate::secret::Secret;
@@ -64,6 +66,8 @@ record! {
         metric_name: u32 [8..=1024] = 128,
         /// Bytes of a heartbeat's message; more is answered with 422.
         message: u32 [0..=65_536] = 1024,
+        /// Checks asked a second because a heart is late, all services together; beyond that the detectors judge alone, at their limits. 0: none is asked.
+        confirmations: u32 [0..=100_000] = 200,
     }
 }
 
@@ -96,15 +100,33 @@ record! {
     pub struct Defaults {
         /// Between two heartbeats or looks. 10s where unset.
         interval: Option<Duration> [Duration::from_millis(100)..=DAY],
-        /// Silence after which a service with heartbeats is `suspect`. Three times its interval where unset.
+        /// Silence after which a service with heartbeats is `suspect`. Written here it makes `fixed` the detector of all services that do not say otherwise.
         timeout: Option<Duration>,
         /// Further intervals without a heartbeat before the service is judged. 2 where unset.
         retries: Option<u32> [0..=1000],
+        /// How the moment of suspicion is found. Where unset: `fixed` where there is a `timeout`, else `adaptive`.
+        detector: Option<Detector>,
+        /// How long the adaptive detector asks around before it judges. `default` where unset.
+        profile: Option<Profile>,
+        /// Whether the checks are asked at suspicion, and may end it early. Where unset: `on`, for the fixed detector `off`. A service with fewer targets than `K of N` asks for is judged by all it has.
+        confirm: Option<Confirmation>,
     }
     check Defaults::check
 }
 
 impl Defaults {
+    /// As those see it who are given defaults.
+    pub(crate) const fn timing(&self) -> Timing {
+        Timing {
+            interval: self.interval,
+            timeout: self.timeout,
+            retries: self.retries,
+            detector: self.detector,
+            profile: self.profile,
+            confirm: self.confirm,
+        }
+    }
+
     fn check(&self, node: &Node, cx: &mut Cx) {
         let interval = self.interval.unwrap_or(crate::check::DEFAULT_INTERVAL);
         if let Some(timeout) = self.timeout.filter(|timeout| *timeout < interval) {
@@ -115,6 +137,7 @@ impl Defaults {
             )
             .hint("a heartbeat that comes in time would be too late");
         }
+        check_defaults(&self.timing(), node, cx);
     }
 }
 

@@ -4,18 +4,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use lifesign_core::model::{CheckKind, ServiceId, Severity};
-use lifesign_core::spec::HeartbeatSpec;
 use serde_json::{Value as Json, json};
 
-use crate::check::{CheckKeys, DEFAULT_INTERVAL};
-use crate::decode::{Decode, Located, one_of, word};
-use crate::fields::{Cx, Fields, Timing};
+use crate::check::CheckKeys;
+use crate::decode::{Decode, Located, one_of};
+use crate::dependency::Needs;
+use crate::fields::{Cx, Fields};
+use crate::heartbeat::{Confirmation, Heartbeat};
 use crate::kind::{Kind, Target};
 use crate::nearest::nearest;
 use crate::node::{Node, Value};
 use crate::problem::shorten;
 use crate::record::Record;
-use crate::time::{Budget, DurationRange, Wait, write_duration};
+use crate::time::{Budget, DurationRange, Wait};
 use crate::unit::Unit;
 use crate::{record, words};
 
@@ -55,91 +56,6 @@ impl Decode for ServiceId {
 
 words!(Severity { Info = "info", Warning = "warning", Error = "error", Critical = "critical" });
 
-/// How the time limit of heartbeats is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeartbeatMode {
-    /// Always the same.
-    Fixed,
-}
-
-impl Decode for HeartbeatMode {
-    fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
-        if let Some(later @ ("backoff" | "mutual")) = node.text() {
-            cx.error(
-                node.span,
-                format!("the mode `{later}` is not available yet in this version of lifesign"),
-            )
-            .hint("expected `fixed`");
-            return None;
-        }
-        word(node, &[("fixed", Self::Fixed)], cx)
-    }
-
-    fn what() -> String {
-        "`fixed`".to_owned()
-    }
-
-    fn schema() -> Json {
-        crate::decode::word_schema(["fixed"])
-    }
-}
-
-record! {
-    /// Heartbeats expected from a service.
-    pub struct Heartbeat {
-        /// Between two heartbeats. `defaults.interval` where unset, else 10s.
-        interval: Option<Duration> [Duration::from_millis(100)..=Duration::from_secs(31_536_000)],
-        /// Silence after which the service is `suspect`; not shorter than `interval`. `defaults.timeout` where unset, else three times the interval.
-        timeout: Option<Duration>,
-        /// Further intervals without a heartbeat before the service is judged `down`. `defaults.retries` where unset, else 2.
-        retries: Option<u32> [0..=1000],
-        /// How the time limit is found: always the same.
-        mode: HeartbeatMode = "fixed",
-        /// Heartbeats in a row that bring the service back.
-        rise: u32 [1..=100] = 1,
-        /// How often the sender itself tries again before it calls the link offline. Written here for people: senders are configured where they run.
-        send_retries: u32 [0..=100] = 2,
-    }
-    not_yet [detector, profile, max_timeout, confirm]
-    check Heartbeat::check
-}
-
-impl Heartbeat {
-    /// The heartbeat with all defaults filled in.
-    pub fn spec(&self, defaults: &Timing) -> HeartbeatSpec {
-        let interval = self.interval.or(defaults.interval).unwrap_or(DEFAULT_INTERVAL);
-        HeartbeatSpec {
-            interval,
-            timeout: self.timeout.or(defaults.timeout).unwrap_or(interval * 3),
-            retries: self.retries.or(defaults.retries).unwrap_or(2),
-            rise: self.rise,
-            ..HeartbeatSpec::never()
-        }
-    }
-
-    fn check(&self, node: &Node, cx: &mut Cx) {
-        let HeartbeatSpec { interval, timeout, .. } = self.spec(&cx.defaults);
-        if timeout >= interval {
-            return;
-        }
-        let (shown, interval) = (write_duration(timeout), write_duration(interval));
-        match self.timeout {
-            Some(_) => cx
-                .error(
-                    node.at("timeout"),
-                    format!("the timeout ({shown}) is shorter than the interval ({interval})"),
-                )
-                .hint("a heartbeat that comes in time would be too late"),
-            None => cx
-                .error(
-                    node.at("interval"),
-                    format!("the interval ({interval}) is longer than the timeout of `defaults` ({shown})"),
-                )
-                .hint("write a `timeout` here too"),
-        }
-    }
-}
-
 record! {
     /// How a service may be restarted. Without this section it never is.
     pub struct Restart {
@@ -174,8 +90,8 @@ record! {
         heartbeat: Option<Heartbeat>,
         /// The hosts it runs on, `*` for any letters. This host where unset.
         hosts: Vec<String> [0..=1000] = [],
-        /// Services it cannot work without: while one of them is down, nobody is told about this one.
-        depends_on: Vec<Located<ServiceId>> [0..=1000] = [],
+        /// Services it cannot work without: while one of them is down, or too many of a group, nobody is told about this one.
+        depends_on: Vec<Needs> [0..=1000] = [],
         /// How it may be restarted; absent: never.
         restart: Option<Restart>,
         /// From which state on an incident opens.
@@ -199,7 +115,7 @@ impl ServiceKeys {
                 format!("`{}` has no `unit`, so there is nothing to restart", self.id.as_str()),
             );
         }
-        for needed in &self.depends_on {
+        for needed in self.depends_on.iter().flat_map(|needs| &needs.of) {
             if **needed == *self.id {
                 cx.error(needed.span, format!("`{}` cannot depend on itself", self.id.as_str()));
             }
@@ -281,7 +197,38 @@ impl<C> Service<C> {
             None => Some(Vec::new()),
         };
         fields.finish(cx);
-        Some(Self { keys: keys?, checks: checks? })
+        let service = Self { keys: keys?, checks: checks? };
+        service.check_confirm(node, cx);
+        Some(service)
+    }
+
+    /// How many targets its checks have altogether: so many can be asked at suspicion.
+    pub fn targets(&self) -> usize {
+        self.checks.iter().map(|check| check.targets.len()).sum()
+    }
+
+    /// Nobody can be asked who is not there.
+    fn check_confirm(&self, node: &Node, cx: &mut Cx) {
+        let confirm = self.keys.heartbeat.as_ref().and_then(|heartbeat| heartbeat.confirm);
+        let Some((confirm, written)) = confirm.zip(node.get("heartbeat")) else { return };
+        let (id, targets) = (self.id().as_str(), self.targets());
+        match confirm {
+            Confirmation::Of(confirm) if confirm.of as usize > targets => {
+                let (need, of) = (confirm.need, confirm.of);
+                cx.error(
+                    written.at("confirm"),
+                    format!(
+                        "`{need} of {of}` cannot be asked: `{id}` has fewer targets in its checks ({targets})"
+                    ),
+                )
+                .hint("write more `checks`, a smaller number, or `on` for all there are");
+            }
+            Confirmation::On if targets == 0 => {
+                cx.warn(written.at("confirm"), format!("`{id}` has no `checks`, so nobody can be asked"))
+                    .hint("it is judged at its time limit");
+            }
+            Confirmation::On | Confirmation::Off | Confirmation::Of(_) => {}
+        }
     }
 
     /// The schema of a service with these kinds of checks.

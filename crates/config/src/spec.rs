@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use lifesign_core::model::HostName;
-use lifesign_core::spec::{CheckSpec, Dependency, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec};
+use lifesign_core::spec::{CheckSpec, HeartbeatSpec, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec};
 
 use crate::config::Config;
+use crate::dependency::Needs;
+use crate::heartbeat::Heartbeat;
 use crate::service::Service;
 
 /// The engine's part of the configuration, as seen on `host`: services for other hosts are left out.
@@ -18,7 +20,7 @@ pub fn spec<C, R>(config: &Config<C, R>, host: &HostName) -> Spec {
         rules: config.rules.iter().map(rule_spec).collect(),
         receivers: config.receivers.iter().map(|receiver| receiver.name().into()).collect(),
         routes: config.routes.iter().map(route_spec).collect(),
-        ..Spec::default()
+        confirmations_per_second: config.server.limits.confirmations,
     }
 }
 
@@ -36,9 +38,9 @@ fn service_spec<C, R>(config: &Config<C, R>, service: &Service<C>, host: &HostNa
         id: keys.id.value.clone(),
         host: Arc::clone(host),
         unit: keys.unit.as_ref().map(crate::unit::Unit::words),
-        heartbeat: keys.heartbeat.as_ref().map(|heartbeat| heartbeat.spec(&config.defaults)),
+        heartbeat: keys.heartbeat.as_ref().map(|heartbeat| heartbeat_spec(config, service, heartbeat)),
         checks: check_specs(service),
-        depends_on: keys.depends_on.iter().map(|id| Dependency::on(id.value.clone())).collect(),
+        depends_on: keys.depends_on.iter().map(Needs::spec).collect(),
         restart: keys.restart.as_ref().map(|restart| RestartSpec {
             budget: restart.budget.count,
             window: restart.budget.window,
@@ -50,6 +52,13 @@ fn service_spec<C, R>(config: &Config<C, R>, service: &Service<C>, host: &HostNa
         severity: keys.severity,
         start_grace: keys.start_grace.0,
     }
+}
+
+fn heartbeat_spec<C, R>(config: &Config<C, R>, service: &Service<C>, heartbeat: &Heartbeat) -> HeartbeatSpec {
+    let mut spec = heartbeat.spec(&config.defaults);
+    // Only `defaults` can ask for more than there are; at a service that is an error.
+    spec.second_opinion = spec.second_opinion.filter(|opinion| opinion.of as usize <= service.targets());
+    spec
 }
 
 fn check_specs<C>(service: &Service<C>) -> Vec<CheckSpec> {

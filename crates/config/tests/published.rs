@@ -63,6 +63,33 @@ fn the_schema_accepts_placeholders_wherever_the_parser_fills_them() {
 }
 
 #[test]
+fn the_schema_accepts_every_form_of_detectors_and_dependencies() {
+    let heartbeats = [
+        json!({ "detector": "adaptive", "profile": "strict", "max_timeout": "1m", "mode": "backoff" }),
+        json!({ "detector": "chen", "confirm": "on", "mode": "mutual" }),
+        json!({ "detector": { "chen": { "margin": "2s", "window": 10 } }, "confirm": "1 of 2" }),
+        json!({ "detector": { "phi": { "threshold": 7.5, "window": "${env:PORT}" } }, "confirm": "off" }),
+        json!({ "detector": "fixed", "timeout": "30s", "progress_within": "5m" }),
+    ];
+    for heartbeat in heartbeats {
+        let config = json!({
+            "defaults": { "detector": "phi", "confirm": "2 of 3" },
+            "services": [
+                { "id": "a" }, { "id": "b" },
+                {
+                    "id": "c",
+                    "heartbeat": heartbeat,
+                    "checks": [{ "tcp": { "addresses": ["a:1", "b:1"] } }],
+                    "depends_on": ["a", { "any": ["a", "b"] }, { "of": ["a", "b"], "need": 2 }],
+                },
+            ],
+        });
+        load("a.json", &config.to_string()).unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(complaints(&validator(), &config), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn the_schema_refuses_what_the_parser_refuses_in_form() {
     let validator = validator();
     for wrong in [
@@ -71,6 +98,13 @@ fn the_schema_refuses_what_the_parser_refuses_in_form() {
         json!({ "services": [{ "id": "A" }] }),
         json!({ "services": [{ "id": "a", "heartbeat": { "interval": 5 } }] }),
         json!({ "services": [{ "id": "a", "heartbeat": { "interval": "5 s" } }] }),
+        json!({ "services": [{ "id": "a", "heartbeat": { "mode": "mutal" } }] }),
+        json!({ "services": [{ "id": "a", "heartbeat": { "detector": "ewma" } }] }),
+        json!({ "services": [{ "id": "a", "heartbeat": { "detector": { "phi": { "threshold": 17 } } } }] }),
+        json!({ "services": [{ "id": "a", "heartbeat": { "detector": { "chen": {}, "phi": {} } } }] }),
+        json!({ "services": [{ "id": "a", "heartbeat": { "confirm": "some of them" } }] }),
+        json!({ "services": [{ "id": "a" }, { "id": "b", "depends_on": [{ "of": ["a"] }] }] }),
+        json!({ "services": [{ "id": "a" }, { "id": "b", "depends_on": [{ "any": [] }] }] }),
         json!({ "services": [{ "id": "a", "checks": [{ "ftp": {} }] }] }),
         json!({ "services": [{ "id": "a", "checks": [{ "tcp": { "address": "a:1", "rise": 0 } }] }] }),
         json!({ "services": [{ "id": "a", "checks": [{ "tcp": {}, "http": { "url": "http://a/" } }] }] }),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lifesign_agent::{Assignment, Assignments, Check, ProcessSpec, UnitKind};
 use lifesign_config::access::Privilege as Allowed;
 use lifesign_config::alerting::Language;
-use lifesign_config::check::DEFAULT_INTERVAL;
+use lifesign_config::heartbeat::Heartbeat;
 use lifesign_config::unit::Unit;
 use lifesign_core::model::{HostName, ServiceId, Severity};
 use lifesign_core::spec::{HeartbeatSpec, ServiceSpec};
@@ -71,24 +71,20 @@ pub(super) fn watch(config: &Configuration, host: &HostName) -> Watch {
 /// A service that is known only by its heartbeats: watched with the file's defaults. Its id is filled in
 /// by whoever makes it.
 fn unknown_service(config: &Configuration, host: &HostName) -> Option<ServiceSpec> {
-    let interval = config.defaults.interval.unwrap_or(DEFAULT_INTERVAL);
-    let timeout = config.defaults.timeout.unwrap_or(interval * 3);
+    let heartbeat = Heartbeat::unwritten().spec(&config.defaults);
+    let start_grace = heartbeat.timeout;
     Some(ServiceSpec {
         id: ServiceId::new("unknown").ok()?,
         host: Arc::clone(host),
         unit: None,
-        heartbeat: Some(HeartbeatSpec {
-            interval,
-            timeout,
-            retries: config.defaults.retries.unwrap_or(2),
-            ..HeartbeatSpec::never()
-        }),
+        // It has no checks, so there is no second opinion.
+        heartbeat: Some(HeartbeatSpec { second_opinion: None, ..heartbeat }),
         checks: Vec::new(),
         depends_on: Vec::new(),
         restart: None,
         alert_on_degraded: false,
         severity: Severity::Critical,
-        start_grace: timeout,
+        start_grace,
     })
 }
 
