@@ -114,6 +114,8 @@ pub(crate) enum Command {
     },
     /// Read the configuration file again without losing state
     Reload,
+    /// Try a configuration on a trace of heartbeats: how soon it notices a crash, how often it is wrong
+    Simulate(Simulation),
     /// Small real services to watch, as the quickstart does
     #[command(subcommand)]
     Sample(Sample),
@@ -127,6 +129,19 @@ pub(crate) struct ConfigFile {
     /// Merge FILE's stem + `.NAME` over it
     #[arg(long, env = "LIFESIGN_ENV", value_name = "NAME")]
     pub(crate) env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulation {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// The trace: JSON Lines such as {"service":"a","sent":12.0,"received":12.15}, seconds from its start; `-` is
+    /// standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Draws the answers to questions; the same seed draws the same ones
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Subcommand)]

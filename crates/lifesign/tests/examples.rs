@@ -11,11 +11,14 @@ fn root() -> PathBuf {
 #[test]
 fn every_example_is_a_valid_configuration() {
     let mut checked = 0;
-    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+    let folders =
+        ["examples", "examples/traces"].map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
+    for entry in folders.into_iter().flatten() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_configuration = path.extension().is_some_and(|ending| ending == "yaml" || ending == "json");
         // An overlay is no configuration by itself.
-        if name.matches('.').count() > 1 {
+        if !is_configuration || name.matches('.').count() > 1 {
             continue;
         }
         let output = Command::new(env!("CARGO_BIN_EXE_lifesign"))

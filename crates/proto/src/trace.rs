@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use crate::json::cut;
 
-/// Heartbeats of one trace. Each takes 16 bytes of memory while it is read and played, so a full trace takes
+/// Heartbeats of one trace. Each takes 16 bytes of memory, so a full trace takes
 /// 320 MB (for a moment up to twice that). A longer one is refused; play it in parts.
 pub const MAX_BEATS: usize = 20_000_000;
 /// Services of one trace.

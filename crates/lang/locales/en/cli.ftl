@@ -50,3 +50,44 @@ cli-watching = Watching { $services ->
 } on { $host }:
 cli-stop-hint = Press Ctrl+C to stop.
 cli-stopping = Stopping …
+
+cli-column-detector = DETECTOR
+cli-column-interval = INTERVAL
+cli-column-heartbeats = HEARTBEATS
+cli-column-lost = LOST
+cli-column-days = DAYS
+cli-column-crash = CRASH
+cli-column-mean = MEAN
+cli-column-p99 = P99
+cli-column-most = MOST
+cli-column-missed = MISSED
+cli-column-mistakes = MISTAKES
+cli-column-in-outages = A DAY IN OUTAGES
+cli-column-avoidable = A DAY AVOIDABLE
+cli-column-lasting = LASTING
+cli-column-accuracy = RIGHT
+cli-column-questions = QUESTIONS A DAY
+
+cli-simulate-trace = The trace
+cli-simulate-detection = From the crash to down
+cli-simulate-mistakes = Down, and alive
+cli-simulate-crashes = { $count ->
+    [0] none in the trace
+    [one] the one in the trace
+   *[other] the { $count } in the trace
+}
+cli-simulate-worst-phase = right after a heartbeat
+cli-simulate-seconds = { $seconds } s
+cli-simulate-fixed = fixed
+cli-simulate-chen = Chen
+cli-simulate-phi = φ accrual
+cli-simulate-adaptive = adaptive
+cli-simulate-adaptive-fast = adaptive, fast
+cli-simulate-adaptive-strict = adaptive, strict
+cli-simulate-asks = { $detector }, asks
+cli-simulate-ignored = { $count ->
+    [one] One heartbeat of { $id } was sent while it was dead and is left out; is a `recover` missing?
+   *[other] { $count } heartbeats of { $id } were sent while it was dead and are left out; is a `recover` missing?
+}
+cli-simulate-other-interval = { $id } sends every { $sent } in the trace, and the configuration expects { $expected }: the figures are those of a wrong configuration.
+cli-simulate-seed = The answers to questions are drawn with the seed { $seed }; --seed draws others.

@@ -38,3 +38,40 @@ cli-token-kept = 管理员令牌保存在 { $file }
 cli-watching = 正在监控 { $host } 上的 { $services } 个服务：
 cli-stop-hint = 按 Ctrl+C 停止。
 cli-stopping = 正在停止 …
+
+cli-column-detector = 检测器
+cli-column-interval = 间隔
+cli-column-heartbeats = 心跳数
+cli-column-lost = 丢失
+cli-column-days = 天数
+cli-column-crash = 崩溃
+cli-column-mean = 平均
+cli-column-p99 = P99
+cli-column-most = 最长
+cli-column-missed = 漏检
+cli-column-mistakes = 误判
+cli-column-in-outages = 断网期间/天
+cli-column-avoidable = 可避免/天
+cli-column-lasting = 平均持续
+cli-column-accuracy = 判断正确
+cli-column-questions = 询问/天
+
+cli-simulate-trace = 轨迹
+cli-simulate-detection = 从崩溃到判定故障
+cli-simulate-mistakes = 存活却被判定故障
+cli-simulate-crashes = { $count ->
+    [0] 轨迹中没有
+   *[other] 轨迹中的 { $count } 次
+}
+cli-simulate-worst-phase = 紧随心跳之后
+cli-simulate-seconds = { $seconds } 秒
+cli-simulate-fixed = 固定
+cli-simulate-chen = Chen
+cli-simulate-phi = φ 累积
+cli-simulate-adaptive = 自适应
+cli-simulate-adaptive-fast = 自适应（快速）
+cli-simulate-adaptive-strict = 自适应（严格）
+cli-simulate-asks = { $detector }，会询问
+cli-simulate-ignored = { $id } 有 { $count } 个心跳是在其崩溃期间发送的，已忽略；是否缺少 `recover`？
+cli-simulate-other-interval = 轨迹中 { $id } 每 { $sent } 发送一次，而配置期望 { $expected }：所得数字反映的是一份错误的配置。
+cli-simulate-seed = 询问的应答按种子 { $seed } 抽取；用 --seed 可换一组。

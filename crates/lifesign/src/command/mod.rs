@@ -5,6 +5,7 @@ mod beat;
 mod config;
 mod explain;
 mod incidents;
+mod simulate;
 mod status;
 
 use crate::cli::{Cli, Command};
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             beat::run(&remote(), id, *status, metrics, message.as_deref(), lang, json)
         }
         Command::Reload => act::reload(&remote(), lang, json),
+        Command::Simulate(what) => simulate::run(what, lang, json),
         Command::Sample(sample) => sample::run(sample, &cli.global).map_err(Failure::from),
     }
 }
