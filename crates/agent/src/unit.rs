@@ -239,7 +239,12 @@ async fn forward(mut reports: mpsc::Receiver<Input>, inputs: mpsc::Sender<Input>
 }
 
 fn could_not_look(why: &str) -> UnitReport {
-    UnitReport { state: UnitState::CouldNotLook(why.to_owned()), os: String::new(), last_output: None }
+    UnitReport {
+        state: UnitState::CouldNotLook(why.to_owned()),
+        os: String::new(),
+        last_output: None,
+        notes: Vec::new(),
+    }
 }
 
 /// An error with its causes: `failed to start "x": No such file or directory`.

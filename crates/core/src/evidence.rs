@@ -12,6 +12,8 @@ use crate::time::Wall;
 pub const MAX_COMPONENTS: usize = 64;
 /// Longest output text of a check that is kept, in bytes; the rest is cut on a character border.
 pub const MAX_OUTPUT: usize = 4096;
+/// Most notes one report carries.
+pub const MAX_NOTES: usize = 8;
 
 /// One process, told apart from a later one with the same number by its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,6 +75,17 @@ pub struct UnitReport {
     pub os: String,
     /// The last output or log lines, kept when the unit ended; at most [`MAX_OUTPUT`] bytes.
     pub last_output: Option<String>,
+    /// What else people should know of it: holes in the OS's own recovery policy, a restart of the OS's own that
+    /// is under way. One sentence each, at most [`MAX_NOTES`].
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl UnitReport {
+    /// A report of nothing but the state, in our words and in the OS's.
+    pub fn new(state: UnitState, os: impl Into<String>) -> Self {
+        Self { state, os: os.into(), last_output: None, notes: Vec::new() }
+    }
 }
 
 /// Why a probe failed. The verdict table tells a silent target from a wrong answer.

@@ -19,6 +19,7 @@ pub mod file;
 pub mod host;
 pub mod open_files;
 pub mod process;
+pub mod service;
 pub mod signal;
 pub mod unit;
 

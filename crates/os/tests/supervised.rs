@@ -22,6 +22,36 @@ const FOLDER: &str = "LIFESIGN_TEST_FOLDER";
 struct Bench {
     unit: Supervised,
     reports: mpsc::UnboundedReceiver<(Instant, UnitReport)>,
+    /// Whose end is the bench's end: a failing test leaves no process behind.
+    leftover: Leftover,
+}
+
+/// Kills the processes of the supervised script when the test is over, however it ends.
+///
+/// The state file says which they are: the group led by the process that is named there, if its start time still is
+/// the one that is written. A supervisor alone must not do it, for its processes outlive it on purpose.
+struct Leftover(Option<PathBuf>);
+
+impl Leftover {
+    fn of(spec: &ProcessSpec) -> Self {
+        Self(Some(spec.log.with_added_extension("state")))
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        let Some(written) = self.0.take().and_then(|file| std::fs::read_to_string(file).ok()) else { return };
+        let fields = |line: &str| {
+            let rest = line.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            Some((line.split(' ').next()?.to_owned(), rest.get(19)?.clone()))
+        };
+        let Some((pid, started)) = fields(&written) else { return };
+        let now = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        if now.is_ok_and(|line| fields(&line) == Some((pid.clone(), started))) {
+            // Gone meanwhile is as good.
+            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{pid}")]).status();
+        }
+    }
 }
 
 fn spec(folder: &Path, script: &str) -> ProcessSpec {
@@ -46,7 +76,13 @@ impl Bench {
             // The test may have ended.
             let _ = sender.send((Instant::now(), report));
         };
-        Self { unit: Supervised::new(spec, Arc::new(sink)), reports }
+        let leftover = Leftover::of(&spec);
+        Self { unit: Supervised::new(spec, Arc::new(sink)), reports, leftover }
+    }
+
+    /// Ends the supervisor alone.
+    fn drop_supervisor(mut self) {
+        self.leftover.0 = None;
     }
 
     async fn next(&mut self) -> (Instant, UnitReport) {
@@ -245,23 +281,25 @@ async fn a_supervisor_to_be_killed() {
     std::future::pending().await
 }
 
-/// Starts a child under another lifesign and kills that one.
-async fn orphan(folder: &Path) -> u32 {
-    let mut other = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_supervisor_to_be_killed", "--ignored", "--nocapture"])
-        .env(FOLDER, folder)
-        .spawn()
-        .unwrap();
+/// Starts a child under another lifesign and kills that one. The child ends with the test, however that ends.
+async fn orphan(folder: &Path) -> (u32, Leftover) {
+    let leftover = Leftover::of(&spec(folder, ""));
+    let other = Stranger(
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_supervisor_to_be_killed", "--ignored", "--nocapture"])
+            .env(FOLDER, folder)
+            .spawn()
+            .unwrap(),
+    );
     let pid = pid_in(folder.join("pid")).await;
-    other.kill().unwrap();
-    other.wait().unwrap();
-    pid
+    drop(other);
+    (pid, leftover)
 }
 
 #[tokio::test]
 async fn a_child_outlives_a_killed_lifesign_and_the_next_one_adopts_it() {
     let dir = tempfile::tempdir().unwrap();
-    let pid = orphan(dir.path()).await;
+    let (pid, _leftover) = orphan(dir.path()).await;
     let log = dir.path().join("x.log");
     let length = log.metadata().unwrap().len();
     until("the child to write on", || log.metadata().unwrap().len() > length).await;
@@ -284,7 +322,7 @@ async fn a_child_outlives_a_killed_lifesign_and_the_next_one_adopts_it() {
 #[tokio::test]
 async fn an_adopted_child_can_be_stopped() {
     let dir = tempfile::tempdir().unwrap();
-    let pid = orphan(dir.path()).await;
+    let (pid, _leftover) = orphan(dir.path()).await;
     let mut bench = Bench::new(dir.path(), "exit 7");
     bench.unit.stop().await.unwrap();
     assert!(bench.end().await.1);
@@ -296,7 +334,7 @@ async fn an_adopted_child_can_be_stopped() {
 #[tokio::test]
 async fn a_child_that_died_while_nobody_watched_is_reported() {
     let dir = tempfile::tempdir().unwrap();
-    let pid = orphan(dir.path()).await;
+    let (pid, _leftover) = orphan(dir.path()).await;
     kill("KILL", pid);
     until("the end of the orphan", || !lives(pid)).await;
     let mut bench = Bench::new(dir.path(), "exec sleep 1000");
@@ -309,18 +347,37 @@ async fn a_child_that_died_while_nobody_watched_is_reported() {
 #[tokio::test]
 async fn a_stranger_with_the_number_of_a_dead_child_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let mut stranger = Command::new("sleep").arg("1000").spawn().unwrap();
-    let line = std::fs::read_to_string(format!("/proc/{}/stat", stranger.id())).unwrap();
+    let stranger = Stranger(Command::new("sleep").arg("1000").spawn().unwrap());
+    let line = std::fs::read_to_string(format!("/proc/{}/stat", stranger.0.id())).unwrap();
     let mut fields: Vec<&str> = line.split(' ').collect();
     fields[21] = "1";
     std::fs::write(dir.path().join("x.log.state"), fields.join(" ")).unwrap();
     let bench = Bench::new(dir.path(), "exec sleep 1000");
     let process = bench.unit.start().await.unwrap();
-    assert_ne!(process.pid, stranger.id());
+    assert_ne!(process.pid, stranger.0.id());
     bench.unit.stop().await.unwrap();
-    assert!(lives(stranger.id()));
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    assert!(lives(stranger.0.id()));
+}
+
+/// A process that is none of ours; ends with the test.
+struct Stranger(std::process::Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        // Dead already is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_test_that_ends_early_leaves_no_process_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::new(dir.path(), "sleep 1000 & echo $! >left; exec sleep 1000");
+    let process = bench.unit.start().await.unwrap();
+    let left = pid_in(dir.path().join("left")).await;
+    drop(bench);
+    until("the end of both", || !lives(process.pid) && !lives(left)).await;
 }
 
 #[tokio::test]
@@ -328,7 +385,7 @@ async fn a_dropped_supervisor_lets_its_process_run_and_the_next_one_takes_over()
     let dir = tempfile::tempdir().unwrap();
     let first = Bench::new(dir.path(), "exec sleep 1000");
     let process: Process = first.unit.start().await.unwrap();
-    drop(first);
+    first.drop_supervisor();
     let mut second = Bench::new(dir.path(), "exec sleep 1000");
     assert_eq!(second.next().await.1.state, UnitState::Running(Some(process)));
     let other = second.unit.restart().await.unwrap();

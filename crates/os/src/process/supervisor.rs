@@ -256,7 +256,7 @@ impl Keeper {
             UnitState::Stopped { .. } => log::tail(&self.spec.log, self.log_from),
             _ => None,
         };
-        let report = UnitReport { state, os, last_output };
+        let report = UnitReport { state, os, last_output, notes: Vec::new() };
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = report.clone();
         (self.sink)(report);
     }
@@ -286,5 +286,6 @@ fn never_started() -> UnitReport {
         state: UnitState::Stopped { ordered: true, exit: Exit::Clean },
         os: "not started yet".to_owned(),
         last_output: None,
+        notes: Vec::new(),
     }
 }

@@ -55,6 +55,7 @@ impl Manager {
             os: why.clone(),
             state: UnitState::CouldNotLook(why),
             last_output: None,
+            notes: Vec::new(),
         })
     }
 
@@ -157,12 +158,14 @@ async fn look(session: &Session, name: &str) -> Result<UnitReport, String> {
                 state: systemd::state(&unit, main),
                 os: systemd::words(&unit),
                 last_output: None,
+                notes: Vec::new(),
             })
         }
         Err(error) if means_not_found(&error) => Ok(UnitReport {
             state: UnitState::NotFound,
             os: format!("systemd knows no unit {name:?}"),
             last_output: None,
+            notes: Vec::new(),
         }),
         Err(error) => Err(format!("systemd does not answer about the unit: {error}")),
     }

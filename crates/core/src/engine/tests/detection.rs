@@ -482,6 +482,7 @@ fn late_news_neither_revive_nor_kill() {
         state: UnitState::Stopped { ordered: false, exit: Exit::Signal(9) },
         os: "failed".into(),
         last_output: None,
+        notes: Vec::new(),
     };
     let late = |input| Input::Late { age: 300 * SECOND, input: Box::new(input) };
     world.give(late(Input::Unit { service: id.clone(), report: stopped }));

@@ -73,7 +73,7 @@ impl World {
     }
 
     fn unit(&mut self, id: &str, state: UnitState) {
-        let report = UnitReport { os: format!("{state:?}"), state, last_output: None };
+        let report = UnitReport { os: format!("{state:?}"), state, last_output: None, notes: Vec::new() };
         self.give(Input::Unit { service: ServiceId::new(id).unwrap(), report });
     }
 

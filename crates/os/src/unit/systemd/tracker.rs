@@ -49,7 +49,7 @@ impl Tracker {
         } else if is_end || (self.last.is_none() && unit.main_has_ended()) {
             self.dead = Some(life);
         }
-        self.say(UnitReport { state, os: words(unit), last_output: None }, &mut reports);
+        self.say(UnitReport { state, os: words(unit), last_output: None, notes: Vec::new() }, &mut reports);
         reports
     }
 
@@ -84,7 +84,7 @@ impl Tracker {
         } else {
             return None;
         };
-        Some(UnitReport { state, os, last_output: None })
+        Some(UnitReport { state, os, last_output: None, notes: Vec::new() })
     }
 
     /// Says that the main process is gone although systemd has not yet said anything.
@@ -93,7 +93,7 @@ impl Tracker {
         self.gone = self.alive;
         let state = UnitState::Stopped { ordered: self.was_stopping(), exit: Exit::Unseen };
         let os = "the main process is gone; systemd has not yet said why".to_owned();
-        self.say(UnitReport { state, os, last_output: None }, &mut reports);
+        self.say(UnitReport { state, os, last_output: None, notes: Vec::new() }, &mut reports);
         reports
     }
 
@@ -101,7 +101,12 @@ impl Tracker {
     pub(crate) fn blind(&mut self, why: String) -> Vec<UnitReport> {
         let mut reports = Vec::new();
         self.say(
-            UnitReport { os: why.clone(), state: UnitState::CouldNotLook(why), last_output: None },
+            UnitReport {
+                os: why.clone(),
+                state: UnitState::CouldNotLook(why),
+                last_output: None,
+                notes: Vec::new(),
+            },
             &mut reports,
         );
         reports

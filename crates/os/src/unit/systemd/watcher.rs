@@ -218,7 +218,12 @@ impl Watcher {
     fn blind(&mut self, error: &zbus::Error) -> Vec<UnitReport> {
         if means_not_found(error) {
             let os = format!("systemd knows no unit {:?}", self.name);
-            return self.tracker.absent(UnitReport { state: UnitState::NotFound, os, last_output: None });
+            return self.tracker.absent(UnitReport {
+                state: UnitState::NotFound,
+                os,
+                last_output: None,
+                notes: Vec::new(),
+            });
         }
         self.tracker.blind(format!("systemd does not answer about the unit: {error}"))
     }

@@ -185,7 +185,12 @@ impl Drop for Watching {
 
 /// A report that nothing could be seen.
 pub(super) fn blind_report(why: &str) -> UnitReport {
-    UnitReport { state: UnitState::CouldNotLook(why.to_owned()), os: why.to_owned(), last_output: None }
+    UnitReport {
+        state: UnitState::CouldNotLook(why.to_owned()),
+        os: why.to_owned(),
+        last_output: None,
+        notes: Vec::new(),
+    }
 }
 
 /// The thread's own state.
