@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lifesign_lang::Lang;
 
+use crate::moment::Moment;
+
 /// Heartbeat and health monitor for Windows services and systemd units.
 #[derive(Debug, Parser)]
 #[command(name = "lifesign", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -21,6 +23,7 @@ Examples:
   lifesign config check lifesign.yaml every error, with its place
   lifesign status                     all services, worst first
   lifesign explain orders             why it is in its state
+  lifesign explain orders --at 03:12  why it was in its state then
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no such service or incident,
 4 refused (no or wrong token, missing privilege), 5 server unreachable.";
@@ -77,6 +80,9 @@ pub(crate) enum Command {
     Explain {
         /// The service
         id: String,
+        /// A past moment, from the journal: 2026-11-22T09:00:00Z, 09:00 (today), 10m ago or -10m
+        #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
+        at: Option<Moment>,
     },
     /// Take care of an incident: its repeats go on, others see your name
     Ack {
@@ -230,6 +236,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_past_moment_may_begin_with_a_hyphen_and_a_wrong_one_is_told_the_forms() {
+        let explain = |at: &str| Cli::try_parse_from(["lifesign", "explain", "orders", "--at", at]);
+        for text in ["-10m", "10m ago", "09:00", "2026-11-22T09:00:00Z"] {
+            let command = explain(text).unwrap().command;
+            assert!(matches!(command, Command::Explain { at: Some(_), .. }), "{text}");
+        }
+        let error = explain("yesterday").unwrap_err().to_string();
+        assert!(error.contains("10m ago"), "{error}");
     }
 
     #[test]

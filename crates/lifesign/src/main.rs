@@ -5,6 +5,7 @@ mod command;
 mod data;
 mod failure;
 mod logging;
+mod moment;
 mod print;
 mod remote;
 mod sample;

@@ -77,6 +77,25 @@ fn a_killed_process_comes_back_and_is_told_once_each_way() {
     let (code, text, _) = lifesign.cli(&["explain", "web"]);
     assert_eq!(code, 0);
     assert!(text.contains("process"), "{text}");
+
+    // The same of a past moment, for people and for programs.
+    let then = closed["detected_at"].as_str().unwrap();
+    let (code, text, error) = lifesign.cli(&["explain", "web", "--at", then]);
+    assert_eq!(code, 0, "{error}");
+    for part in ["down", "as of ", "As judged at", "Incident", "Opened"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let (code, text, _) = lifesign.cli(&["--json", "explain", "web", "--at", then]);
+    let explanation: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &explanation["at"], &explanation["state"]), (0, &then.into(), &"down".into()));
+    let (code, text, _) = lifesign.cli(&["explain", "web", "--at", "-365d"]);
+    assert!(code == 0 && text.contains("Nothing was recorded about it by then"), "{text}");
+    let (code, _, error) = lifesign.cli(&["explain", "web", "--at", "9999-01-01T00:00:00Z"]);
+    assert!(code == 1 && error.contains("future"), "{error}");
+    let (code, _, error) = lifesign.cli(&["explain", "web", "--at", "yesterday"]);
+    assert!(code == 2 && error.contains("10m ago"), "{error}");
+    let (code, _, error) = lifesign.cli(&["explain", "nobody", "--at", "10m ago"]);
+    assert_eq!(code, 3, "{error}");
 }
 
 /// The process lives and its heart is silent: suspect, then hung, then restarted.

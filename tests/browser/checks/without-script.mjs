@@ -26,8 +26,11 @@ export async function withoutScript(dashboard, report) {
   await page.click(".sieve button");
   report.expect("and filters", (await page.locator("#services > li").count()) === 0);
 
+  const beating = items.find(({ detection }) => detection);
+  report.expect("a service that sends heartbeats is watched", beating !== undefined);
+  await page.goto(`${dashboard.base}/services/${beating?.id}`);
+  report.expect("its page says how soon a crash is noticed", /A crash is noticed/.test(await page.innerText("main")));
   await page.goto(`${dashboard.base}/services/${service}`);
-  report.expect("the page says how soon a crash is noticed", /A crash is noticed/.test(await page.innerText(".facts")));
   const name = await page.getAttribute(".changes a.why", "aria-label");
   report.expect("each why says what it explains", /^Why it was .+ at .+ UTC$/.test(name), name);
   await page.click(".changes a.why");

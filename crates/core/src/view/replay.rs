@@ -124,7 +124,7 @@ impl Moment {
     }
 
     fn verdict(&self, standing: Option<&Standing>, facts: &mut Facts) {
-        let kept = words(self.kept);
+        let kept = days(self.kept);
         match (standing, self.first) {
             (Some(standing), _) => {
                 let state = standing.state.to_string();
@@ -242,6 +242,12 @@ impl Moment {
             facts.add(about, "replay-nobody", &[], text);
         }
     }
+}
+
+/// Retention is a matter of days.
+fn days(span: Duration) -> String {
+    let days = span.as_secs() / 86_400;
+    if days > 1 { format!("{days} d") } else { words(span) }
 }
 
 fn alert_names(notification: &Notification) -> String {
@@ -410,7 +416,7 @@ mod tests {
             ["replay-before", "replay-as-of", "replay-no-incident", "replay-nobody"],
             "the journal forgot what was before"
         );
-        assert!(cut.facts[0].text.contains("kept for 2160 h") && cut.facts[0].text.contains("2026-"));
+        assert!(cut.facts[0].text.contains("kept for 90 d") && cut.facts[0].text.contains("2026-"));
         assert_eq!(codes(&moment(10).explain())[0], "replay-nothing");
     }
 

@@ -25,6 +25,7 @@ cli-summary = { $count ->
 }
 cli-incident = Incident { $id }
 cli-timeline = Timeline
+cli-as-of = as of { $at }
 cli-metrics = Metrics
 cli-components = Components
 cli-restart-ordered = Restart of { $id } is ordered.

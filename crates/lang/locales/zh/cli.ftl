@@ -21,6 +21,7 @@ cli-no-services = 尚未监控任何服务。
 cli-no-incidents = 没有事件。
 cli-summary = 共 { $count } 个服务
 cli-incident = 事件 { $id }
+cli-as-of = { $at } 时
 cli-timeline = 时间线
 cli-metrics = 指标
 cli-components = 组件

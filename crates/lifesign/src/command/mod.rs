@@ -34,7 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status { id: Some(id) } => status::one(&remote(), id, lang, json),
         Command::Incidents { id: None, open } => incidents::all(&remote(), *open, lang, json),
         Command::Incidents { id: Some(id), .. } => incidents::one(&remote(), *id, lang, json),
-        Command::Explain { id } => explain::run(&remote(), id, lang, json),
+        Command::Explain { id, at } => explain::run(&remote(), id, *at, lang, json),
         Command::Ack { id } => act::acknowledge(&remote(), *id, lang, json),
         Command::Restart { id } => act::service(&remote(), id, "restart", lang, json),
         Command::Pause { id } => act::service(&remote(), id, "pause", lang, json),

@@ -106,7 +106,7 @@ async fn before_the_first_change_the_answer_says_how_far_the_journal_reaches() {
     assert_eq!(then["at"], "2001-09-09T01:46:40.000Z");
     let verdict = texts(&then, "verdict");
     assert!(verdict[0].starts_with("Nothing was recorded about it by then"), "{verdict:?}");
-    assert!(verdict[0].contains("kept for 2160 h") && verdict[0].contains(&up[..10]), "{verdict:?}");
+    assert!(verdict[0].contains("kept for 90 d") && verdict[0].contains(&up[..10]), "{verdict:?}");
 
     assert_eq!(explain(&house, "orders", "1000000000").await, then, "seconds are a time too");
     // Known to the configuration only: nothing has happened to it yet.
