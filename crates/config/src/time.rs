@@ -5,52 +5,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub use lifesign_core::duration::{MAX_DURATION, parse_duration, write_duration};
 use serde_json::{Value as Json, json};
 
 use crate::decode::{Decode, Limited};
 use crate::fields::Cx;
 use crate::node::{Node, Value};
-
-/// Longest duration: about ten years.
-pub const MAX_DURATION: Duration = Duration::from_secs(3650 * 24 * 3600);
-
-/// Units from large to small, with their milliseconds. `ms` is looked for before `m` and `s`.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-
-/// Reads `1m30s`. Whole numbers, units from large to small, each at most once; `0s` is a duration too.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut units = UNITS.iter();
-    let mut total: u64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: u64 = rest[..digits].parse().ok()?;
-        let word = &rest[digits..];
-        let letters = word.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (_, millis) = units.find(|(unit, _)| *unit == &word[..letters])?;
-        total = total.checked_add(number.checked_mul(*millis)?)?;
-        rest = &word[letters..];
-    }
-    let total = Duration::from_millis(total);
-    (!text.is_empty() && total <= MAX_DURATION).then_some(total)
-}
-
-/// Writes a duration in the form [`parse_duration`] reads: `1m30s`. Fractions of a millisecond are cut.
-pub fn write_duration(duration: Duration) -> String {
-    let mut left = duration.as_millis();
-    if left == 0 {
-        return "0s".to_owned();
-    }
-    let mut text = String::new();
-    for (unit, millis) in UNITS {
-        let count = left / u128::from(millis);
-        left %= u128::from(millis);
-        if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
-        }
-    }
-    text
-}
 
 fn decode_duration(node: &Node, what: &str, cx: &mut Cx) -> Option<Duration> {
     let parsed = node.text().and_then(parse_duration);
@@ -203,45 +163,5 @@ impl Decode for Budget {
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} per {}", self.count, write_duration(self.window))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_read_in_every_unit_and_write_back_the_same() {
-        for (text, millis) in [
-            ("5s", 5000),
-            ("250ms", 250),
-            ("1m30s", 90_000),
-            ("10m", 600_000),
-            ("2h", 7_200_000),
-            ("1d", 86_400_000),
-        ] {
-            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
-            assert_eq!(write_duration(Duration::from_millis(millis)), text);
-        }
-    }
-
-    #[test]
-    fn what_is_no_duration_is_refused() {
-        for text in [
-            "",
-            "5",
-            "s",
-            "5 s",
-            "-5s",
-            "1.5s",
-            "30s1m",
-            "1s1s",
-            "5S",
-            "5sec",
-            "99999999999999999999s",
-            "4000d",
-        ] {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
     }
 }

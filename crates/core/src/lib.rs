@@ -11,6 +11,7 @@
 
 mod check;
 pub mod detect;
+pub mod duration;
 mod digest;
 mod dispatch;
 pub mod effect;

@@ -2,12 +2,13 @@
 //!
 //! Strict where a typing mistake would hide (unknown and repeated keys are faults), liberal where senders
 //! differ without meaning anything by it: `null` is the same as leaving an optional key out, a time is
-//! seconds or RFC 3339, an empty array is an empty answer.
+//! seconds or RFC 3339, an interval seconds or `1m30s`, an empty array is an empty answer.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifesign_core::duration::parse_duration;
 use lifesign_core::evidence::{Beat, BeatStatus};
 use lifesign_core::model::{MAX_ID, ServiceId};
 use lifesign_core::time::Wall;
@@ -20,10 +21,14 @@ use crate::problem::{Fault, Problem};
 /// Faults named for one heartbeat; what comes after is not looked for.
 pub const MAX_FAULTS: usize = 16;
 
-const KEYS: [&str; 5] = ["service_id", "timestamp", "status", "metrics", "message"];
+const KEYS: [&str; 8] =
+    ["service_id", "timestamp", "status", "metrics", "message", "interval", "hears", "progress"];
 
 /// The times a sender may claim, in seconds: the years that RFC 3339 can write (and ours can print).
 const SECONDS: std::ops::RangeInclusive<f64> = -62_135_596_800.0..=253_402_207_200.0;
+
+/// The intervals a sender may announce, in seconds: up to a year, as in the configuration.
+const INTERVALS: std::ops::RangeInclusive<f64> = 0.001..=31_536_000.0;
 
 /// A body that could be read.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,6 +123,7 @@ impl Reader<'_> {
             return self.fault(pointer.into(), "a key is not Unicode text (half of a surrogate pair)");
         };
         let (mut service, mut status, mut sent_at, mut metrics, mut message) = (None, None, None, None, None);
+        let (mut interval, mut hears, mut progress) = (None, None, None);
         let mut seen = HashSet::new();
         for (key, raw) in &members {
             let place = step(pointer, key);
@@ -128,11 +134,14 @@ impl Reader<'_> {
             let absent = Kind::of(raw) == Kind::Null;
             match key.as_str() {
                 "service_id" => service = self.service(raw, place),
-                "timestamp" | "status" | "metrics" | "message" if absent => {}
+                known if absent && KEYS.contains(&known) => {}
                 "timestamp" => sent_at = self.time(raw, place),
                 "status" => status = self.status(raw, place),
                 "metrics" => metrics = self.metrics(raw, &place),
                 "message" => message = self.message(raw, place),
+                "interval" => interval = self.interval(raw, place),
+                "hears" => hears = self.hears(raw, place),
+                "progress" => progress = self.progress(raw, place),
                 unknown => {
                     self.fault::<()>(place, unknown_key(unknown));
                 }
@@ -147,9 +156,9 @@ impl Reader<'_> {
             sent_at,
             metrics: metrics.unwrap_or_default(),
             message,
-            interval: None,
-            hears: None,
-            progress: None,
+            interval,
+            hears,
+            progress,
             age: Duration::ZERO,
         })
     }
@@ -197,6 +206,51 @@ impl Reader<'_> {
         }
         let hint = if SECONDS.contains(&(seconds / 1000.0)) { "; are these milliseconds?" } else { "" };
         self.fault(place, format!("{} seconds are beyond the year 9999{hint}", cut(raw.get())))
+    }
+
+    fn interval(&mut self, raw: &RawValue, place: String) -> Option<Duration> {
+        let seconds = if Kind::of(raw) == Kind::String {
+            let text = self.text(raw, &place)?;
+            let Some(span) = parse_duration(&text) else {
+                return self.fault(place, format!("{:?} is no duration (5s, 1m30s)", cut(&text)));
+            };
+            span.as_secs_f64()
+        } else if let Some(seconds) = json::number(raw) {
+            seconds
+        } else {
+            let found = Kind::of(raw);
+            return self
+                .fault(place, format!("expected seconds or a duration such as \"1m30s\", found {found}"));
+        };
+        if INTERVALS.contains(&seconds) {
+            return Some(Duration::from_secs_f64(seconds));
+        }
+        let found = cut(raw.get());
+        self.fault(
+            place,
+            format!("the next heartbeat is announced in a millisecond to a year, found {found}"),
+        )
+    }
+
+    fn hears(&mut self, raw: &RawValue, place: String) -> Option<bool> {
+        match raw.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => self.fault(place, format!("expected true or false, found {}", Kind::of(raw))),
+        }
+    }
+
+    fn progress(&mut self, raw: &RawValue, place: String) -> Option<u64> {
+        if Kind::of(raw) != Kind::Number {
+            return self.fault(place, format!("expected a whole number, found {}", Kind::of(raw)));
+        }
+        match raw.get().parse() {
+            Ok(count) => Some(count),
+            Err(_) => self.fault(
+                place,
+                format!("expected a whole number from 0 to 2^64 - 1, found {}", cut(raw.get())),
+            ),
+        }
     }
 
     fn metrics(&mut self, raw: &RawValue, place: &str) -> Option<Vec<(Arc<str>, f64)>> {

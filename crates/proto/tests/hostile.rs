@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use lifesign_proto::{BodyError, Limits, MAX_FAULTS, Problem, read};
 use proptest::prelude::*;
+
+const YEAR: Duration = Duration::from_secs(31_536_000);
 
 /// What holds for every body.
 fn promises(body: &[u8]) {
@@ -33,6 +36,7 @@ fn promises(body: &[u8]) {
                     Ok(beat) => {
                         assert!(beat.metrics.len() <= limits.metrics);
                         assert!(beat.metrics.iter().all(|(_, value)| value.is_finite()));
+                        assert!(beat.interval.is_none_or(|next| !next.is_zero() && next <= YEAR));
                         assert!(beat.message.as_ref().is_none_or(|text| text.len() <= limits.message_bytes));
                     }
                     Err(error) => {
@@ -58,6 +62,7 @@ fn json() -> impl Strategy<Value = String> {
         ".{0,12}".prop_map(|text| serde_json::to_string(&text).unwrap()),
         Just("\"orders\"".to_owned()),
         Just("\"stopping\"".to_owned()),
+        Just("\"1m30s\"".to_owned()),
     ];
     let key = prop_oneof![
         Just("service_id".to_owned()),
@@ -65,6 +70,9 @@ fn json() -> impl Strategy<Value = String> {
         Just("status".to_owned()),
         Just("metrics".to_owned()),
         Just("message".to_owned()),
+        Just("interval".to_owned()),
+        Just("hears".to_owned()),
+        Just("progress".to_owned()),
         ".{0,6}",
     ];
     leaf.prop_recursive(3, 40, 6, move |inner| {
