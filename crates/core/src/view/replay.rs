@@ -17,10 +17,12 @@ use crate::time::Wall;
 /// Every code, for the translations' test. Variables in the comments.
 pub const CODES: &[&str] = &[
     "replay-verdict",     // state, reason, since, detail
+    "replay-became",      // state, reason, detail
     "replay-as-of",       // at
     "replay-nothing",     // kept
     "replay-before",      // at, kept
     "replay-judged",      // at, since
+    "replay-judged-then", // at
     "replay-no-evidence", // at
     "replay-incident",    // incident, at
     "replay-no-incident",
@@ -114,6 +116,11 @@ impl Moment {
         }
     }
 
+    /// Whether the moment is that of a change, as people see it.
+    fn is_just_after(&self, change: Wall) -> bool {
+        self.at.since(change) < Duration::from_secs(1)
+    }
+
     /// What is known of the time before the first change: nothing, unless that change says that it was the
     /// very first.
     fn before(&self) -> State {
@@ -134,8 +141,13 @@ impl Moment {
                 let detail = standing.detail.clone();
                 let told = if detail.is_empty() { String::new() } else { format!(": {detail}") };
                 let text = format!("It was {state}{because}, for {since} by then{told}.");
-                let args = [("state", state), ("reason", reason), ("since", since), ("detail", detail)];
-                facts.add(About::Verdict, "replay-verdict", &args, text);
+                let became = format!("It had just become {state}{because}{told}.");
+                let args = [("state", state), ("reason", reason), ("detail", detail), ("since", since)];
+                if self.is_just_after(standing.since) {
+                    facts.add(About::Verdict, "replay-became", &args[..3], became);
+                } else {
+                    facts.add(About::Verdict, "replay-verdict", &args, text);
+                }
             }
             (None, Some((first, _))) => {
                 let first = first.to_string();
@@ -166,11 +178,16 @@ impl Moment {
             let text = format!("No evidence was kept with the change at {at}.");
             return facts.add(About::Evidence, "replay-no-evidence", &[("at", at)], text);
         };
-        let since = words(self.at.since(change.at));
-        let text = format!(
-            "As judged at {at}, {since} before that moment; the spans in the sentences below count from there."
-        );
-        facts.add(About::Evidence, "replay-judged", &[("at", at), ("since", since)], text);
+        if self.is_just_after(change.at) {
+            let text = format!("As judged at {at}.");
+            facts.add(About::Evidence, "replay-judged-then", &[("at", at)], text);
+        } else {
+            let since = words(self.at.since(change.at));
+            let text = format!(
+                "As judged at {at}, {since} before that moment; the spans in the sentences below count from there."
+            );
+            facts.add(About::Evidence, "replay-judged", &[("at", at), ("since", since)], text);
+        }
         facts.0.extend(change.facts.iter().cloned());
     }
 
@@ -403,6 +420,15 @@ mod tests {
             !explanation.facts.iter().any(|fact| fact.text.contains("closed")),
             "it had not happened yet"
         );
+    }
+
+    #[test]
+    fn at_the_change_itself_no_span_of_nothing_is_told() {
+        let explanation =
+            Moment { change: Some(change(0, State::Suspect, State::Down)), ..moment(0) }.explain();
+        assert_eq!(codes(&explanation)[0], "replay-became");
+        assert_eq!(explanation.facts[0].text, "It had just become down (hung): it runs and is silent.");
+        assert_eq!(codes(&explanation)[2], "replay-judged-then");
     }
 
     #[test]

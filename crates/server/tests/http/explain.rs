@@ -80,7 +80,10 @@ async fn a_past_moment_is_told_with_its_evidence_and_its_incident() {
     assert_eq!((&then["state"], &then["reason"]), (&json!("down"), &json!("crashed")));
     assert_eq!((&then["at"], &then["since"]), (&json!(down), &json!(down)));
     let verdict = texts(&then, "verdict");
-    assert!(verdict[0].starts_with("It was down (crashed)") && verdict[1].contains(&down), "{verdict:?}");
+    assert!(
+        verdict[0].starts_with("It had just become down (crashed)") && verdict[1].contains(&down),
+        "{verdict:?}"
+    );
     let evidence = texts(&then, "evidence");
     assert!(evidence[0].starts_with("As judged at"), "{evidence:?}");
     assert!(evidence.iter().any(|text| text.contains("orders.service")), "{evidence:?}");
@@ -166,7 +169,9 @@ async fn the_page_of_a_service_leads_to_each_past_moment() {
     let then = page(&house, &link, &cookie).await;
     assert_eq!(then.status, 200);
     assert!(then.header("content-security-policy").starts_with("default-src 'self'"));
-    for part in ["Why: orders", "It was down (crashed)", &format!("href=\"/incidents/{incident}\"")] {
+    for part in
+        ["Why: orders", "It had just become down (crashed)", &format!("href=\"/incidents/{incident}\"")]
+    {
         assert!(then.body.contains(part), "{part}\n{}", then.body);
     }
     for (path, status) in [
