@@ -9,6 +9,21 @@ use tokio::io::unix::AsyncFd;
 
 use crate::proc_stat::Stat;
 
+/// The first form of the kernel's `struct pidfd_info` (`linux/pidfd.h`); later ones only add to its end.
+#[repr(C)]
+struct PidFdInfo {
+    mask: u64,
+    /// Cgroup, numbers and owners of the process.
+    unused: [u32; 13],
+    exit_code: i32,
+}
+
+/// `_IOWR(0xFF, 11, struct pidfd_info)` in its first form of 64 bytes.
+const PIDFD_GET_INFO: libc::Ioctl = 0xC040_FF0B_u32 as libc::Ioctl;
+/// `exit_code` is wanted, or given.
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+const _: () = assert!(size_of::<PidFdInfo>() == 64);
+
 /// The handle. It means one process for ever, also when the number is given to another.
 #[derive(Debug)]
 pub(crate) struct PidFd {
@@ -64,6 +79,29 @@ impl PidFd {
         ready == 0
     }
 
+    /// The signal that ended it, if one did and the system tells us; it need not be a child of ours.
+    ///
+    /// Until somebody has waited for it `/proc` tells, after that the handle itself (Linux 6.15).
+    pub(crate) fn killed_by(&self) -> Option<i32> {
+        let status = self
+            .status_of_reaped()
+            .or_else(|| self.status_of_zombie())
+            .or_else(|| self.status_of_reaped())?;
+        libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status))
+    }
+
+    fn status_of_zombie(&self) -> Option<i32> {
+        let stat = Stat::read(self.process.pid).ok()?;
+        (stat.started == self.process.started && stat.is_dead()).then_some(stat.exit)
+    }
+
+    fn status_of_reaped(&self) -> Option<i32> {
+        let mut info = PidFdInfo { mask: PIDFD_INFO_EXIT, unused: [0; 13], exit_code: 0 };
+        // SAFETY: the kernel writes at most the size that is part of the request's number: one PidFdInfo.
+        let failed = unsafe { libc::ioctl(self.fd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+        (failed == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
+    }
+
     /// How it ended, if it has ended and is a child of ours that nobody has waited for yet.
     pub(crate) fn cause(&self) -> Option<Exit> {
         // SAFETY: all fields of siginfo_t are plain numbers, for which zero is a value.
@@ -84,5 +122,36 @@ impl PidFd {
             libc::CLD_KILLED | libc::CLD_DUMPED => Some(Exit::Signal(status)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_signal_that_ended_a_stranger_is_known_before_and_after_somebody_has_waited_for_it() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let handle = PidFd::open(child.id()).unwrap();
+        assert_eq!(handle.killed_by(), None, "it lives");
+        child.kill().unwrap();
+        handle.ended().await;
+        assert_eq!(handle.killed_by(), Some(libc::SIGKILL));
+        child.wait().unwrap();
+        // Kernels before 6.15 do not say.
+        assert!(matches!(handle.killed_by(), Some(libc::SIGKILL) | None));
+    }
+
+    #[tokio::test]
+    async fn an_exit_is_no_signal() {
+        let mut child = Command::new("sh").args(["-c", "exit 9"]).spawn().unwrap();
+        let handle = PidFd::open(child.id());
+        if let Ok(handle) = handle {
+            handle.ended().await;
+            assert_eq!(handle.killed_by(), None);
+        }
+        child.wait().unwrap();
     }
 }

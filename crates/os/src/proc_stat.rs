@@ -12,6 +12,8 @@ pub(crate) struct Stat {
     pub(crate) session: u32,
     /// Clock ticks from boot to its start: with `pid`, its identity.
     pub(crate) started: u64,
+    /// How it ended, as `wait(2)` tells it; 0 while it lives, and for whoever may not trace it.
+    pub(crate) exit: i32,
 }
 
 impl Stat {
@@ -39,7 +41,8 @@ impl Stat {
         let group = fields.nth(1)?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
         let started = fields.nth(15)?.parse().ok()?;
-        Some(Self { pid, state, group, session, started })
+        let exit = fields.nth(29).and_then(|field| field.parse().ok()).unwrap_or(0);
+        Some(Self { pid, state, group, session, started, exit })
     }
 }
 
@@ -51,8 +54,15 @@ mod tests {
     fn a_name_with_spaces_and_parentheses_shifts_no_field() {
         let line = b"4242 (a) b ( c) S 1 4242 4240 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1000 200 18446744073709551615 1\n";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!(stat, Stat { pid: 4242, state: 'S', group: 4242, session: 4240, started: 98765 });
+        assert_eq!(stat, Stat { pid: 4242, state: 'S', group: 4242, session: 4240, started: 98765, exit: 0 });
         assert!(!stat.is_dead());
+    }
+
+    #[test]
+    fn the_last_field_tells_how_it_ended() {
+        let line = format!("7 (x) Z 1 7 7 0 -1 {}98765 {}9\n", "0 ".repeat(13), "0 ".repeat(29));
+        let stat = Stat::parse(line.as_bytes()).unwrap();
+        assert_eq!((stat.started, stat.exit), (98765, 9));
     }
 
     #[test]

@@ -39,7 +39,42 @@ pub(crate) struct Properties {
     pub(crate) remain_after_exit: bool,
     /// Limit after which systemd stops the unit by itself; all ones: none.
     pub(crate) runtime_max: u64,
+    /// How often systemd has restarted it by itself since somebody last started it.
+    pub(crate) restarts: u32,
+    /// How systemd stops it.
+    pub(crate) stop: StopManner,
+    /// Which start of the unit this is: marks its lines in the journal.
+    pub(crate) invocation: [u8; 16],
 }
+
+/// How systemd stops a unit, as far as an end by a signal can be told from that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct StopManner {
+    /// `KillSignal=`, `RestartKillSignal=`, `WatchdogSignal=`.
+    signals: [i32; 3],
+    /// `SendSIGHUP=`.
+    hangs_up: bool,
+    /// `ExecStop=` names a command, which may do anything.
+    commands: bool,
+    /// `TimeoutStopSec=` in microseconds: after it comes `SIGKILL`.
+    timeout: u64,
+}
+
+/// An ordered stop that is about to end in `SIGKILL` has been told by systemd this long before.
+const STOP_IS_TOLD_WITHIN: u64 = 2_000_000;
+
+impl StopManner {
+    /// Whether a process that ended by this signal, without a word of systemd before, cannot have been stopped by
+    /// systemd.
+    pub(crate) fn never_sends(&self, signal: i32) -> bool {
+        !self.commands
+            && self.timeout >= STOP_IS_TOLD_WITHIN
+            && !self.signals.contains(&signal)
+            && !(self.hangs_up && signal == SIGHUP)
+    }
+}
+
+const SIGHUP: i32 = 1;
 
 impl Properties {
     /// Takes over what is known to us of `values`; the rest and values of another type are left out.
@@ -72,6 +107,18 @@ impl Properties {
                 }
             }
             ("RemainAfterExit", Variant::Bool(yes)) => self.remain_after_exit = *yes,
+            ("NRestarts", Variant::U32(count)) => self.restarts = *count,
+            ("KillSignal", Variant::I32(signal)) => self.stop.signals[0] = *signal,
+            ("RestartKillSignal", Variant::I32(signal)) => self.stop.signals[1] = *signal,
+            ("WatchdogSignal", Variant::I32(signal)) => self.stop.signals[2] = *signal,
+            ("SendSIGHUP", Variant::Bool(yes)) => self.stop.hangs_up = *yes,
+            ("ExecStop", Variant::Array(commands)) => self.stop.commands = !commands.is_empty(),
+            ("TimeoutStopUSec", Variant::U64(span)) => self.stop.timeout = *span,
+            ("InvocationID", Variant::Array(bytes)) => {
+                let byte = |value: &Variant<'_>| if let Variant::U8(byte) = value { *byte } else { 0 };
+                let mut id = bytes.iter().map(byte);
+                self.invocation = std::array::from_fn(|_| id.next().unwrap_or(0));
+            }
             _ => {}
         }
     }

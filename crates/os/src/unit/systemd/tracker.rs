@@ -87,9 +87,22 @@ impl Tracker {
         Some(UnitReport { state, os, last_output: None, notes: Vec::new() })
     }
 
+    /// Says that a signal which systemd does not send has ended the main process. systemd has not said so yet.
+    pub(crate) fn fell(&mut self, signal: i32) -> Vec<UnitReport> {
+        let mut reports = Vec::new();
+        self.gone = self.alive;
+        let state = UnitState::Stopped { ordered: false, exit: Exit::Signal(signal) };
+        let os = format!("the main process was ended by signal {signal}");
+        self.say(UnitReport::new(state, os), &mut reports);
+        reports
+    }
+
     /// Says that the main process is gone although systemd has not yet said anything.
     pub(crate) fn lost(&mut self) -> Vec<UnitReport> {
         let mut reports = Vec::new();
+        if self.gone.is_some() && self.gone == self.alive {
+            return reports; // said already
+        }
         self.gone = self.alive;
         let state = UnitState::Stopped { ordered: self.was_stopping(), exit: Exit::Unseen };
         let os = "the main process is gone; systemd has not yet said why".to_owned();
@@ -130,6 +143,11 @@ impl Tracker {
         }
         self.last = Some(report.clone());
         reports.push(report);
+    }
+
+    /// Whether what was said last is that its main process runs.
+    pub(crate) fn runs(&self) -> bool {
+        matches!(&self.last, Some(UnitReport { state: UnitState::Running(Some(_)), .. }))
     }
 
     /// Whether what was said last is that it is up, or on its way down.

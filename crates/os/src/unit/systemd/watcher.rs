@@ -136,7 +136,7 @@ impl Watcher {
                     Err(RecvError::Lagged(_)) => reading = self.read(session, &path).await?,
                     Err(RecvError::Closed) => return Err(zbus::Error::Failure("the connection has ended".to_owned())),
                 },
-                () = gone(&mut self.main) => self.patience = Patience::begin(),
+                () = gone(&mut self.main) => self.fallen(&reading.properties),
                 () = until(self.patience) => match self.patience.take() {
                     Some(Patience::Word(_)) => self.ask(session, &path).await?,
                     Some(Patience::Signals(_)) => reading = self.read(session, &path).await?,
@@ -157,6 +157,21 @@ impl Watcher {
         let reading = session.read(path).await?;
         self.take(&reading.properties);
         Ok(reading)
+    }
+
+    /// The main process has ended. Where nobody but a stranger can have done it, that is told at once: with many
+    /// deaths at a time systemd's word comes late.
+    fn fallen(&mut self, unit: &Properties) {
+        let is_calm = unit.active_state == "active" && unit.job == 0 && self.tracker.runs();
+        let handle = self.main.as_ref().and_then(|main| main.handle.as_ref());
+        match handle.and_then(PidFd::killed_by).filter(|signal| is_calm && unit.stop.never_sends(*signal)) {
+            Some(signal) => {
+                self.patience = Some(Patience::Signals(Instant::now() + SIGNALS_FOLLOW));
+                let reports = self.tracker.fell(signal);
+                self.tell(reports);
+            }
+            None => self.patience = Patience::begin(),
+        }
     }
 
     /// The main process has ended and systemd has said nothing: asks.
