@@ -148,6 +148,9 @@ pub(crate) struct Simulation {
     /// Draws the answers to questions; the same seed draws the same ones
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Play a few other settings on the same trace too, to choose from
+    #[arg(long)]
+    pub(crate) suggest: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -196,6 +196,80 @@ fn the_default_asks_and_is_sure_long_before_three_intervals() {
     assert!(figures["questions_per_day"].as_f64().unwrap() > 0.0, "{figures}");
 }
 
+/// Three are asked instead of one; all of them fare as the network, so a dead service has nobody for it.
+#[test]
+fn a_second_opinion_is_asked_for_and_given() {
+    let checks: String =
+        (1..=3).map(|port| format!("\n      - tcp: {{ address: \"127.0.0.1:{port}\" }}")).collect();
+    let trace = beats(every_ten(0, 1000), 100, &[]) + "{\"service\":\"a\",\"crash\":1003}\n";
+    let one = Case::new(ADAPTIVE, &trace).figures(&[]);
+    let three =
+        Case::new(&format!("{{ interval: 10s, confirm: 2 of 3 }}\n    checks:{checks}"), &trace).figures(&[]);
+    assert_eq!(three["detection"], one["detection"]);
+    let asked = |figures: &Value| figures["questions_per_day"].as_f64().unwrap();
+    assert!((asked(&three) - 3.0 * asked(&one)).abs() < 0.001, "{three}");
+}
+
+/// Without anybody to ask the cap judges, as a fixed timeout of three intervals does.
+#[test]
+fn confirmation_switched_off_waits_for_the_cap() {
+    let trace = beats(every_ten(0, 1000), 100, &[]);
+    let figures = Case::new("{ interval: 10s, confirm: off }", &trace).figures(&[]);
+    assert_eq!(figures["worst_phase"]["max_s"], json!(30.1));
+    assert_eq!((&figures["confirm"], &figures["questions_per_day"]), (&json!(false), &json!(0.0)));
+}
+
+#[test]
+fn the_published_detectors_are_played_too() {
+    let trace = beats(every_ten(0, 1000), 100, &[]);
+    for (heartbeat, name, worst) in [
+        ("{ interval: 10s, detector: { chen: { margin: 5s } }, confirm: off }", "chen", 30.1),
+        ("{ interval: 10s, detector: { chen: { margin: 5s } } }", "chen", 21.6),
+        ("{ interval: 10s, detector: phi }", "phi", 21.6),
+    ] {
+        let figures = Case::new(heartbeat, &trace).figures(&[]);
+        assert_eq!(figures["detector"], json!(name));
+        assert_eq!(figures["worst_phase"]["max_s"], json!(worst), "{heartbeat}");
+    }
+}
+
+/// Fixed at two intervals, at three, adaptive in its three profiles, without asking, and two at 20 s.
+#[test]
+fn other_settings_are_played_where_they_are_asked_for() {
+    let trace = beats(every_ten(0, 1000), 100, &[]);
+    let case = Case::new(FIXED, &trace);
+    assert_eq!(case.figures(&[]).get("alternatives"), None);
+    let figures = case.figures(&["--suggest"]);
+    let told: Vec<(&str, f64)> = figures["alternatives"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|other| (other["heartbeat"].as_str().unwrap(), other["worst_phase"]["max_s"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("{ interval: 10s, timeout: 20s, retries: 0 }", 20.1),
+            ("{ interval: 10s, timeout: 30s, retries: 0 }", 30.1),
+            ("{ interval: 10s, profile: fast }", 15.3),
+            ("{ interval: 10s }", 21.6),
+            ("{ interval: 10s, profile: strict }", 28.6),
+            ("{ interval: 10s, confirm: off }", 30.1),
+            ("{ interval: 20s, timeout: 40s, retries: 0 }", 40.1),
+            ("{ interval: 20s }", 43.1),
+        ]
+    );
+    for (heartbeat, worst) in told {
+        let trace: String = if heartbeat.contains("20s, timeout: 40s") || heartbeat == "{ interval: 20s }" {
+            beats((0..=1000).step_by(20), 100, &[])
+        } else {
+            trace.clone()
+        };
+        let figures = Case::new(heartbeat, &trace).figures(&[]);
+        assert_eq!(figures["worst_phase"]["max_s"], json!(worst), "as a configuration: {heartbeat}");
+    }
+}
+
 /// Heartbeats get lost, two in a row, and nobody is wrong about it: the questions get through. When answers take
 /// longer than a try may, asking is in vain and the same trace is full of mistakes.
 #[test]

@@ -67,11 +67,13 @@ cli-column-in-outages = A DAY IN OUTAGES
 cli-column-avoidable = A DAY AVOIDABLE
 cli-column-lasting = LASTING
 cli-column-accuracy = RIGHT
+cli-column-heartbeat = HEARTBEAT
 cli-column-questions = QUESTIONS A DAY
 
 cli-simulate-trace = The trace
 cli-simulate-detection = From the crash to down
 cli-simulate-mistakes = Down, and alive
+cli-simulate-alternatives = The same trace with other settings (a crash right after a heartbeat)
 cli-simulate-crashes = { $count ->
     [0] none in the trace
     [one] the one in the trace

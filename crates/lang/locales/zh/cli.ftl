@@ -55,11 +55,13 @@ cli-column-in-outages = 断网期间/天
 cli-column-avoidable = 可避免/天
 cli-column-lasting = 平均持续
 cli-column-accuracy = 判断正确
+cli-column-heartbeat = 心跳设置
 cli-column-questions = 询问/天
 
 cli-simulate-trace = 轨迹
 cli-simulate-detection = 从崩溃到判定故障
 cli-simulate-mistakes = 存活却被判定故障
+cli-simulate-alternatives = 同一轨迹，其他设置（紧随心跳之后崩溃）
 cli-simulate-crashes = { $count ->
     [0] 轨迹中没有
    *[other] 轨迹中的 { $count } 次
