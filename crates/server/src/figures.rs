@@ -42,7 +42,7 @@ pub(crate) struct Figures {
     pub(crate) steps: Counter,
     /// Turns of the engine loop that had something to write.
     pub(crate) writes: Counter,
-    /// How much later than its deadline the engine was stepped.
+    /// How much later than its deadline, or than the news it judges, the engine was stepped.
     pub(crate) lateness: Histogram,
     /// From handing a batch to the store until it was on the disk.
     pub(crate) commit: Histogram,
@@ -88,7 +88,7 @@ impl Figures {
         registry.register("engine_writes", "Batches of effects given to the store", self.writes.clone());
         registry.register(
             "engine_lateness_seconds",
-            "How much later than its deadline the engine was stepped",
+            "How much later than its deadline, or than the news it judges, the engine was stepped",
             self.lateness.clone(),
         );
         registry.register("store_commit_seconds", "Time until a batch was on the disk", self.commit.clone());

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 
 use crate::api::{self, Rate};
 use crate::auth::{Access, AccessTable, Sessions, Undeclared, guard_pages, login_router};
-use crate::engine::{Clock, EngineHandle, Follow, Loop, Watch, Work};
+use crate::engine::{self, Clock, Follow, Loop, Watch, Work};
 use crate::events::Events;
 use crate::figures::Figures;
 use crate::limits::{Limits, Network};
@@ -39,7 +39,8 @@ pub struct Parts {
     pub recipients: Vec<Recipient>,
     /// Who may do what.
     pub access: AccessTable,
-    /// What the agent observes. A bounded channel; the server takes from it as fast as it can step.
+    /// What the agent observes. A bounded channel; the server notes when it took each piece, and steps with it
+    /// as fast as it can.
     pub inputs: mpsc::Receiver<Input>,
     /// What the agent is to do.
     pub work: mpsc::Sender<Work>,
@@ -79,7 +80,7 @@ impl Server {
     /// When a route does not declare the privilege it needs: a defect, found at the first start.
     pub fn new(parts: Parts) -> Result<Self, Undeclared> {
         let figures = Figures::default();
-        let (engine, requests) = EngineHandle::channel();
+        let (engine, requests) = engine::requests(parts.clock.clone());
         let events = Events::new(parts.clock.now().wall.as_millis().to_string());
         let external_url = parts.external_url.clone();
         let (outbox, outbox_runner) = Outbox::new(

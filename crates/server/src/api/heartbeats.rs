@@ -35,6 +35,14 @@ pub(super) struct Heartbeat {
     metrics: Option<()>,
     /// Free text, shown with the service.
     message: Option<String>,
+    /// When the next heartbeat is due: seconds, or a duration such as `1m30s`; a millisecond to a year. Counts
+    /// where the service's `mode` is `backoff`.
+    #[schema(schema_with = seconds_or_duration, required = false)]
+    interval: Option<()>,
+    /// Whether the previous heartbeat was acknowledged in time. Counts where the service's `mode` is `mutual`.
+    hears: Option<bool>,
+    /// How far the sender has come with its work: any number that changes while it works.
+    progress: Option<u64>,
 }
 
 /// One heartbeat, or an array of them.
@@ -54,6 +62,24 @@ fn seconds_or_time() -> Schema {
         .item(seconds)
         .item(time())
         .description(Some("The sender's time: shown as clock skew, never used for liveness"))
+        .build()
+        .into()
+}
+
+fn seconds_or_duration() -> Schema {
+    let seconds = ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .minimum(Some(0.001))
+        .maximum(Some(31_536_000.0))
+        .description(Some("seconds"));
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"))
+        .examples(["1m30s"]);
+    OneOfBuilder::new()
+        .item(seconds)
+        .item(text)
+        .description(Some("When the next heartbeat is due; counts in mode `backoff`"))
         .build()
         .into()
 }

@@ -1,6 +1,7 @@
 //! The engine loop: one task owns the [`Engine`]; everybody else asks it through an [`EngineHandle`].
 
 mod follow;
+mod queue;
 mod run;
 
 use std::fmt;
@@ -13,13 +14,13 @@ use lifesign_core::input::{Input, Order};
 use lifesign_core::model::ServiceId;
 use lifesign_core::spec::{ServiceSpec, Spec};
 use lifesign_core::time::Now;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+
+use queue::Inlet;
 
 pub(crate) use follow::Follow;
+pub(crate) use queue::requests;
 pub(crate) use run::Loop;
-
-/// Requests that may wait for the engine. When it is full, heartbeats get 429 and everybody else waits.
-const REQUESTS: usize = 4096;
 
 /// What the agent is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,22 +94,16 @@ pub enum Unreached {
     Gone,
 }
 
-/// The way to the engine; cheap to clone.
+/// The way to the engine; cheap to clone. What is handed in counts from the moment it is queued.
 #[derive(Debug, Clone)]
 pub struct EngineHandle {
-    requests: mpsc::Sender<Request>,
+    requests: Inlet<Request>,
 }
 
 impl EngineHandle {
-    /// A handle and what its loop reads.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
-        let (requests, receiver) = mpsc::channel(REQUESTS);
-        (Self { requests }, receiver)
-    }
-
     /// How many requests wait for the engine.
     pub fn waiting(&self) -> usize {
-        self.requests.max_capacity().saturating_sub(self.requests.capacity())
+        self.requests.waiting()
     }
 
     /// Exchanges the configuration; services that stay keep their state.
@@ -117,7 +112,7 @@ impl EngineHandle {
     /// [`Unreached::Gone`] when the loop has ended.
     pub async fn configure(&self, watch: Watch) -> Result<(), Unreached> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::Configure(watch, answer)).await.map_err(|_| Unreached::Gone)?;
+        self.requests.put(Request::Configure(watch, answer)).await?;
         answered.await.map(|_| ()).map_err(|_| Unreached::Gone)
     }
 
@@ -136,7 +131,7 @@ impl EngineHandle {
             // Whoever asked may have given up.
             let _ = answer.send(look(engine, now));
         });
-        self.requests.send(Request::Read(read)).await.map_err(|_| Unreached::Gone)?;
+        self.requests.put(Request::Read(read)).await?;
         answered.await.map_err(|_| Unreached::Gone)
     }
 
@@ -146,10 +141,7 @@ impl EngineHandle {
     /// [`Unreached::Busy`] when the queue is full, [`Unreached::Gone`] when the loop has ended.
     pub async fn beats(&self, beats: Vec<Beat>) -> Result<Vec<Answer>, Unreached> {
         let (answer, answered) = oneshot::channel();
-        self.requests.try_send(Request::Beats(beats, answer)).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Unreached::Busy,
-            mpsc::error::TrySendError::Closed(_) => Unreached::Gone,
-        })?;
+        self.requests.try_put(Request::Beats(beats, answer))?;
         answered.await.map_err(|_| Unreached::Gone)
     }
 
@@ -167,7 +159,7 @@ impl EngineHandle {
     /// [`Unreached::Gone`] when the loop has ended.
     pub async fn durable(&self, input: Input) -> Result<Answer, Unreached> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::Durable(input, answer)).await.map_err(|_| Unreached::Gone)?;
+        self.requests.put(Request::Durable(input, answer)).await?;
         answered.await.map_err(|_| Unreached::Gone)
     }
 
@@ -176,7 +168,7 @@ impl EngineHandle {
     /// # Errors
     /// [`Unreached::Gone`] when the loop has ended.
     pub async fn tell(&self, input: Input) -> Result<(), Unreached> {
-        self.requests.send(Request::Tell(input)).await.map_err(|_| Unreached::Gone)
+        self.requests.put(Request::Tell(input)).await
     }
 
     /// Writes a line into the audit log.
@@ -184,6 +176,6 @@ impl EngineHandle {
     /// # Errors
     /// [`Unreached::Gone`] when the loop has ended.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), Unreached> {
-        self.requests.send(Request::Record(Effect::Audit(entry))).await.map_err(|_| Unreached::Gone)
+        self.requests.put(Request::Record(Effect::Audit(entry))).await
     }
 }

@@ -1,7 +1,8 @@
 //! The loop itself: take what is there, step, write once, go on.
 //!
-//! A turn takes whatever is queued (at most [`TURN`] requests), steps the engine with each, and gives all
-//! effects to the store as one batch. The loop never waits for the disk: the batch goes on to the
+//! A turn takes whatever is queued (at most [`TURN`] pieces of news), oldest first, steps the engine with each at
+//! the time it came, and gives all effects to the store as one batch. The engine is told the present time only
+//! when nothing waits any more: its time never runs ahead of news that lies in a queue already. The loop never waits for the disk: the batch goes on to the
 //! [`follow`](super::follow) task with those whose answers depend on it.
 
 use std::sync::Arc;
@@ -19,11 +20,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::follow::{Turn, follow};
+use super::queue::{News, Queues, Requests, Stamped};
 use super::{Clock, Follow, Request, Watch};
 use crate::events::{Done, Live, Told};
 use crate::figures::Figures;
 
-/// Most requests taken in one turn; what comes after waits for the next, so that deadlines are kept.
+/// Most pieces of news taken in one turn; what comes after waits for the next, so that what they bring about is
+/// carried out.
 const TURN: usize = 512;
 /// Turns that may wait for the disk. Past this the loop waits too, and heartbeats get 429.
 const TURNS_WAITING: usize = 1024;
@@ -38,7 +41,7 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 pub(crate) struct Loop {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
-    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) requests: Requests,
     /// What the agent observes.
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) follow: Follow,
@@ -67,7 +70,8 @@ impl Loop {
         mut ready: Ready,
         mut stop: Stop,
     ) -> Result<(), Error> {
-        let Self { clock, store, mut requests, mut inputs, follow: following, figures } = self;
+        let Self { clock, store, requests, inputs, follow: following, figures } = self;
+        let mut queues = Queues::new(&clock, requests, inputs);
         let (follow_sender, turns) = mpsc::channel(TURNS_WAITING);
         let follower = tokio::spawn(follow(turns, following, figures.clone()));
         let mut running = Running {
@@ -86,40 +90,22 @@ impl Loop {
         running.finish_turn().await?;
         ready.tell();
 
-        let mut agent = true;
         loop {
+            let is_more = running.turn(&mut queues);
+            running.finish_turn().await?;
+            if is_more {
+                // Whoever shares this thread has a right to it too.
+                tokio::task::yield_now().await;
+            }
             tokio::select! {
                 () = stop.given() => break,
-                request = requests.recv() => match request {
-                    Some(request) => running.take(request),
-                    None => break,
-                },
-                input = inputs.recv(), if agent => match input {
-                    Some(input) => running.tell(input),
-                    // No agent (any more): the server goes on with what people and programs send.
-                    None => agent = false,
-                },
+                is_asked = queues.wait() => if !is_asked { break },
                 () = tokio::time::sleep(running.sleep()) => {}
             }
-            for _ in 1..TURN {
-                match (requests.try_recv(), inputs.try_recv()) {
-                    (Err(_), Err(_)) => break,
-                    (request, input) => {
-                        if let Ok(request) = request {
-                            running.take(request);
-                        }
-                        if let Ok(input) = input {
-                            running.tell(input);
-                        }
-                    }
-                }
-            }
-            running.tick();
-            running.finish_turn().await?;
         }
-        requests.close();
-        while let Ok(request) = requests.try_recv() {
-            running.take(request);
+        queues.close();
+        while let Some(news) = queues.oldest() {
+            running.take(news);
         }
         running.finish_turn().await?;
         drop(running);
@@ -136,9 +122,26 @@ impl Running {
         deadline.since(self.clock.now().mono).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
 
+    /// Takes what waits, or a turn's worth of it. Returns whether more may wait.
+    fn turn(&mut self, queues: &mut Queues) -> bool {
+        let mut last = None;
+        for _ in 0..TURN {
+            // Read before the look into the queues: what is not there by then came later.
+            let now = self.clock.now();
+            let Some(news) = queues.oldest() else {
+                self.tick(now);
+                return false;
+            };
+            last = Some(news.at.mono);
+            self.take(news);
+        }
+        let late = last.map_or(Duration::ZERO, |last| self.clock.now().mono.since(last));
+        self.figures.lateness.observe(late.as_secs_f64());
+        true
+    }
+
     /// Steps the engine when its deadline has come.
-    fn tick(&mut self) {
-        let now = self.clock.now();
+    fn tick(&mut self, now: Now) {
         let deadline = self.engine.next_deadline();
         if deadline <= now.mono {
             self.figures.lateness.observe(now.mono.since(deadline).as_secs_f64());
@@ -152,8 +155,15 @@ impl Running {
         self.engine.step(now, input, &mut self.turn.effects)
     }
 
-    fn take(&mut self, request: Request) {
-        let now = self.clock.now();
+    fn take(&mut self, news: Stamped<News>) {
+        let Stamped { at, what } = news;
+        match what {
+            News::Request(request) => self.answer(at, request),
+            News::Observed(input) => self.tell(at, input),
+        }
+    }
+
+    fn answer(&mut self, now: Now, request: Request) {
         match request {
             Request::Beats(beats, answer) => {
                 let answers = beats.into_iter().map(|beat| self.beat(now, beat)).collect();
@@ -164,7 +174,7 @@ impl Running {
                 let result = self.step(now, input);
                 self.turn.answers.push((answer, result));
             }
-            Request::Tell(input) => self.tell(input),
+            Request::Tell(input) => self.tell(now, input),
             Request::Record(effect) => self.turn.effects.push(effect),
             Request::Configure(watch, done) => {
                 self.configure(now, watch);
@@ -211,8 +221,7 @@ impl Running {
         self.step(now, Input::Configure(spec));
     }
 
-    fn tell(&mut self, input: Input) {
-        let now = self.clock.now();
+    fn tell(&mut self, now: Now, input: Input) {
         match &input {
             Input::ActionDone(report) => self.turn.live.push(Live::Action(Done {
                 id: Arc::clone(&report.id),

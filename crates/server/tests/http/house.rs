@@ -46,6 +46,8 @@ pub struct Plan {
     pub is_metrics_open: bool,
     pub recipients: Vec<Recipient>,
     pub dir: Option<TempDir>,
+    /// Instead of the machine's.
+    pub clock: Option<Clock>,
 }
 
 impl Default for Plan {
@@ -57,6 +59,7 @@ impl Default for Plan {
             is_metrics_open: false,
             recipients: Vec::new(),
             dir: None,
+            clock: None,
         }
     }
 }
@@ -143,7 +146,7 @@ impl House {
         let next_configuration = NextConfiguration::default();
         let server = Server::new(Parts {
             listener,
-            clock: clock(),
+            clock: plan.clock.unwrap_or_else(clock),
             store,
             past,
             watch: Watch {

@@ -11,3 +11,4 @@ mod hostile;
 mod house;
 mod orders;
 mod outbox;
+mod overload;
