@@ -25,6 +25,7 @@ pub mod spec;
 pub mod time;
 pub mod verdict;
 pub mod view;
+pub mod whatif;
 
 /// A sender's clock further away than this is shown as skewed.
 pub const SKEW_NOTICE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -323,11 +323,7 @@ impl Heart {
     fn inquire(&mut self, now: Mono) -> bool {
         if now >= self.ask_at {
             let begin = std::mem::replace(&mut self.ask_at, Mono::NEVER);
-            let settings = self.settings;
-            let Some(need) = settings.confirm.filter(|_| self.askable) else { return false };
-            let opened =
-                Inquiry::open(begin, self.alive, self.interval, self.silent_at, settings.profile, need);
-            self.inquiry = opened.map(Box::new);
+            self.inquiry = self.next_inquiry(begin).map(Box::new);
         }
         let Some(inquiry) = &mut self.inquiry else { return false };
         if now < inquiry.end() {
@@ -377,6 +373,30 @@ impl Heart {
         self.late_at = (now + self.interval).min(silent_at);
         self.ask_at = self.late_at;
         self.silent_at = silent_at;
+    }
+
+    /// When it is given up if nothing good is heard any more and every answer speaks against it.
+    pub fn given_up(&self) -> Mono {
+        match self.phase {
+            Phase::Off | Phase::Silent(_) => Mono::NEVER,
+            Phase::Waiting => self.grace_until,
+            Phase::Beating | Phase::Late => {
+                let ahead = match &self.inquiry {
+                    Some(inquiry) => Some(inquiry.end()),
+                    None => self.next_inquiry(self.ask_at).map(|inquiry| inquiry.end()),
+                };
+                ahead.map_or(self.silent_at, |end| end.min(self.silent_at))
+            }
+        }
+    }
+
+    /// The inquiry that opens at `begin`, if there is anybody to ask and time for it.
+    fn next_inquiry(&self, begin: Mono) -> Option<Inquiry> {
+        if begin >= self.silent_at {
+            return None;
+        }
+        let need = self.settings.confirm.filter(|_| self.askable)?;
+        Inquiry::open(begin, self.alive, self.interval, self.silent_at, self.settings.profile, need)
     }
 
     /// When [`Heart::advance`] next has something to do.
