@@ -17,6 +17,7 @@
 pub mod clock;
 pub mod file;
 pub mod host;
+pub mod local;
 pub mod open_files;
 pub mod process;
 pub mod service;

@@ -1,0 +1,96 @@
+//! The named pipe, named sections and a registry key.
+
+mod access;
+mod page;
+mod pipe;
+mod registry;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lifesign_core::evidence::Process;
+use lifesign_core::model::ServiceId;
+use windows_sys::Win32::Foundation::INVALID_HANDLE_VALUE;
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
+};
+
+use super::{Access, Listening, Place, Post};
+use crate::process_handle::{ProcessHandle, Rights};
+
+pub use page::Page;
+pub(super) use pipe::pipe;
+pub(super) use registry::registry;
+
+/// How many generations up a sender's main process is looked for.
+const GENERATIONS: usize = 16;
+
+pub(super) fn address(place: &Place) -> String {
+    place.name.clone()
+}
+
+/// The folder of notes keeps the access list that it inherits: whoever may write there may beat.
+pub(super) fn open_folder(_dir: &Path, _access: &Access) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn datagram(_place: &Place, _post: Post) -> io::Result<Listening> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn stream(_place: &Place, _post: Post) -> io::Result<Listening> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn notify(_place: &Place, _service: &ServiceId, _post: Post) -> io::Result<(PathBuf, Listening)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The owner of a file says little here: whatever an administrator makes belongs to all administrators.
+pub(super) fn owner(_metadata: &std::fs::Metadata) -> Option<Arc<str>> {
+    None
+}
+
+pub(super) fn belongs(pid: u32, main: Process) -> bool {
+    // The handle keeps the number from being given away while the table is read.
+    let Ok(handle) = ProcessHandle::open(main.pid, Rights::Watch) else { return false };
+    if handle.process().started != main.started {
+        return false;
+    }
+    let parents = parents();
+    let mut ancestor = pid;
+    for _ in 0..GENERATIONS {
+        match parents.iter().find(|(child, _)| *child == ancestor) {
+            Some((_, parent)) if *parent == main.pid => return true,
+            Some((_, parent)) if *parent != 0 => ancestor = *parent,
+            Some(_) | None => return false,
+        }
+    }
+    false
+}
+
+/// Each process with its parent.
+fn parents() -> Vec<(u32, u32)> {
+    // SAFETY: takes plain numbers.
+    let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0) };
+    if snapshot == INVALID_HANDLE_VALUE {
+        return Vec::new();
+    }
+    // SAFETY: the handle is valid, just made, and nobody else's.
+    let _closes = unsafe {
+        <std::os::windows::io::OwnedHandle as std::os::windows::io::FromRawHandle>::from_raw_handle(snapshot)
+    };
+    // SAFETY: all fields are numbers and arrays of numbers, for which zero is a value.
+    let mut entry: PROCESSENTRY32W = unsafe { std::mem::zeroed() };
+    entry.dwSize = size_of::<PROCESSENTRY32W>() as u32;
+    let mut parents = Vec::new();
+    // SAFETY: writes one entry, whose size it holds, through a pointer valid for the call.
+    let mut is_one = unsafe { Process32FirstW(snapshot, &raw mut entry) };
+    while is_one != 0 {
+        parents.push((entry.th32ProcessID, entry.th32ParentProcessID));
+        // SAFETY: as above.
+        is_one = unsafe { Process32NextW(snapshot, &raw mut entry) };
+    }
+    parents
+}
