@@ -18,6 +18,7 @@ pub fn blocks<C, R>(kinds: &Kinds<C, R>) -> Vec<(String, String)> {
         ("limits", "/properties/server/properties/limits"),
         ("retention", "/properties/server/properties/retention"),
         ("agent", "/properties/agent"),
+        ("local", "/properties/agent/properties/local"),
         ("defaults", "/properties/defaults"),
         ("access", "/properties/access"),
         ("role", "/properties/access/properties/roles/items"),

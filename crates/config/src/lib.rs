@@ -19,6 +19,7 @@ pub mod guide;
 pub mod heartbeat;
 pub mod kind;
 pub mod load;
+pub mod local;
 pub mod nearest;
 pub mod node;
 pub mod overlay;

@@ -11,6 +11,7 @@ use crate::address::Url;
 use crate::decode::{Decode, word, word_schema};
 use crate::fields::{Cx, Timing};
 use crate::heartbeat::{Confirmation, Detector, check_defaults};
+use crate::local::Local;
 use crate::node::Node;
 use crate::quantity::Bytes;
 use crate::secret::Secret;
@@ -92,6 +93,8 @@ record! {
         server: Option<Url>,
         /// The agent's token at that server. Not under `up`.
         token: Option<Secret>,
+        /// How programs on this host are heard.
+        local: Local = {},
     }
 }
 
