@@ -42,6 +42,15 @@ pub struct Beat {
     /// Free text, shown with the service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Seconds until the next heartbeat, for services in mode `backoff`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<f64>,
+    /// Whether the previous heartbeat was answered in time, for services in mode `mutual`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hears: Option<bool>,
+    /// How far the program has come with its work: any number that changes while it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<u64>,
 }
 
 impl Beat {
@@ -53,6 +62,9 @@ impl Beat {
             status: Status::Alive,
             metrics: BTreeMap::new(),
             message: None,
+            interval: None,
+            hears: None,
+            progress: None,
         }
     }
 }
@@ -100,6 +112,12 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&beat).unwrap(),
             r#"{"service_id":"orders","status":"stopping","metrics":{"cpu":12.5},"message":"bye"}"#
+        );
+        beat.metrics.clear();
+        (beat.message, beat.interval, beat.hears, beat.progress) = (None, Some(2.0), Some(true), Some(7));
+        assert_eq!(
+            serde_json::to_string(&beat).unwrap(),
+            r#"{"service_id":"orders","status":"stopping","interval":2.0,"hears":true,"progress":7}"#
         );
     }
 

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::beat::{Beat, MAX_METRICS, Status, fit_message, is_metric_name, timestamp};
-use crate::schedule::{Link, Schedule};
+use crate::hearing::Hearing;
+use crate::schedule::{Link, Mode, Schedule};
 use crate::send::{Connection, SendError};
 
 /// Shortest interval; a shorter one is taken for this.
@@ -21,6 +22,7 @@ pub struct Builder {
     url: String,
     token: String,
     service: String,
+    mode: Mode,
     interval: Duration,
     timeout: Option<Duration>,
     send_retries: u32,
@@ -29,7 +31,15 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Time between two heartbeats; 5 s unless said otherwise. The same as in lifesign's configuration.
+    /// How the beats are spaced; [`Mode::Fixed`] unless said otherwise. The same as in lifesign's configuration.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Time between two heartbeats, in mode back-off the longest; 5 s unless said otherwise. The same as in
+    /// lifesign's configuration.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.max(MIN_INTERVAL);
@@ -74,7 +84,9 @@ impl Builder {
                 status: Status::Alive,
                 metrics: BTreeMap::new(),
                 message: None,
+                progress: None,
                 link: Link::Connecting,
+                hearing: Hearing::Unknown,
                 trouble: None,
                 order: Order::Beat,
                 ended: false,
@@ -87,33 +99,38 @@ impl Builder {
         let spawned = thread::Builder::new().name("lifesign-heart".to_owned()).spawn(move || {
             let _ended = Ended(&body);
             match Connection::new(&self.url, &self.token, self.authorities.as_deref()) {
-                Ok(connection) => self.beat(&connection, &body),
-                Err(error) => body.lock().settle(Link::Offline, Some(error.to_string())),
+                Ok(mut connection) => self.beat(&mut connection, &body),
+                Err(error) => body.lock().settle(Link::Offline, Hearing::Neither, Some(error.to_string())),
             }
         });
         if let Err(error) = spawned {
             let mut state = shared.lock();
-            state.settle(Link::Offline, Some(format!("no thread for the heartbeats: {error}")));
+            let trouble = format!("no thread for the heartbeats: {error}");
+            state.settle(Link::Offline, Hearing::Neither, Some(trouble));
             state.ended = true;
         }
         heart
     }
 
     /// Beats until ordered to stop.
-    fn beat(&self, connection: &Connection, shared: &Shared) {
+    fn beat(&self, connection: &mut Connection, shared: &Shared) {
         let start = Instant::now();
         let timeout = self.timeout.unwrap_or(self.interval.min(Duration::from_secs(5)));
-        let mut schedule = Schedule::new(self.interval, self.send_retries);
+        let mut schedule = Schedule::new(self.mode, self.interval, self.send_retries);
+        let mut hearing = Hearing::Unknown;
         loop {
             // A time too far away for the clock is one that never comes.
             let due = start.checked_add(schedule.next());
             if let Order::Stop { until } = shared.wait(due) {
                 return self.say_goodbye(connection, shared, until);
             }
-            let beat = shared.lock().beat(&self.service);
+            let mut beat = shared.lock().beat(&self.service);
+            beat.interval = schedule.announced().map(|next| next.as_secs_f64());
+            beat.hears = hearing.hears().filter(|_| self.mode == Mode::Mutual);
             let sent = start.elapsed();
             let result = connection.send(&beat, timeout);
             let now = start.elapsed();
+            hearing = Hearing::after(result.as_ref().err());
             let trouble = match result {
                 Ok(_) => {
                     schedule.acknowledged(sent, now);
@@ -122,13 +139,19 @@ impl Builder {
                 Err(error) => {
                     let asked = match &error {
                         SendError::Refused { retry_after, .. } => *retry_after,
-                        SendError::Unusable(_) | SendError::Unreachable(_) | SendError::Strange(_) => None,
+                        SendError::Unusable(_)
+                        | SendError::Unreachable(_)
+                        | SendError::Unanswered(_)
+                        | SendError::Strange(_) => None,
                     };
-                    schedule.failed(now, asked, random());
+                    schedule.failed(now, asked, error.is_answer(), random());
+                    if self.mode == Mode::Mutual && !error.is_answer() {
+                        connection.drop_link();
+                    }
                     Some(error.to_string())
                 }
             };
-            shared.lock().settle(schedule.link(), trouble);
+            shared.lock().settle(schedule.link(), hearing, trouble);
         }
     }
 
@@ -148,6 +171,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("service", &self.service)
+            .field("mode", &self.mode)
             .field("interval", &self.interval)
             .field("timeout", &self.timeout)
             .field("send_retries", &self.send_retries)
@@ -171,6 +195,7 @@ impl Heart {
             url: url.into(),
             token: token.into(),
             service: service.into(),
+            mode: Mode::Fixed,
             interval: Duration::from_secs(5),
             timeout: None,
             send_retries: 2,
@@ -212,6 +237,17 @@ impl Heart {
     /// Says from the next heartbeat on this text, cut at [`crate::MAX_MESSAGE`] bytes; empty: none.
     pub fn message(&self, text: &str) {
         self.shared.lock().message = Some(fit_message(text)).filter(|text| !text.is_empty());
+    }
+
+    /// Says from the next heartbeat on how far the program has come with its work: any number that changes while
+    /// it works. Where the service has `progress_within`, a number that stands still is noticed.
+    pub fn progress(&self, count: u64) {
+        self.shared.lock().progress = Some(count);
+    }
+
+    /// Who hears whom, as the last heartbeat showed.
+    pub fn hearing(&self) -> Hearing {
+        self.shared.lock().hearing
     }
 
     /// Whether lifesign answers.
@@ -271,7 +307,9 @@ struct State {
     status: Status,
     metrics: BTreeMap<String, f64>,
     message: Option<String>,
+    progress: Option<u64>,
     link: Link,
+    hearing: Hearing,
     trouble: Option<String>,
     order: Order,
     ended: bool,
@@ -316,11 +354,15 @@ impl State {
             status: self.status,
             metrics: self.metrics.clone(),
             message: self.message.clone(),
+            interval: None,
+            hears: None,
+            progress: self.progress,
         }
     }
 
-    fn settle(&mut self, link: Link, trouble: Option<String>) {
+    fn settle(&mut self, link: Link, hearing: Hearing, trouble: Option<String>) {
         self.link = link;
+        self.hearing = hearing;
         self.trouble = trouble;
     }
 }
@@ -335,6 +377,7 @@ impl Drop for Ended<'_> {
         if thread::panicking() {
             state.settle(
                 Link::Offline,
+                Hearing::Neither,
                 Some("the heart failed; this is a defect, please report it".to_owned()),
             );
         }

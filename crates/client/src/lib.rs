@@ -19,15 +19,19 @@
 //! waits for the network (but for the bounded farewell when the heart is dropped), no panic, and no reason
 //! not to start: whatever is wrong is seen in [`Heart::link`] and [`Heart::trouble`].
 //!
+//! [`Mode`] says how the beats are spaced; in every mode [`Heart::hearing`] tells who hears whom.
+//!
 //! [`send()`] sends a single heartbeat and waits for the answer.
 #![warn(missing_docs)]
 
 mod beat;
+mod hearing;
 mod heart;
 mod schedule;
 mod send;
 
 pub use beat::{Beat, MAX_MESSAGE, MAX_METRIC_NAME, MAX_METRICS, Status};
+pub use hearing::Hearing;
 pub use heart::{Builder, Heart, MIN_INTERVAL};
-pub use schedule::{Link, MAX_ASKED};
+pub use schedule::{FIRST_INTERVAL, Link, MAX_ASKED, Mode};
 pub use send::{Ack, SendError, TIMEOUT, send, send_trusting};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::Agent;
+use ureq::Timeout;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use ureq::http::{HeaderValue, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -42,6 +43,9 @@ pub enum SendError {
     /// No answer: nobody listens, the network is away, the time is over.
     #[error("lifesign does not answer: {0}")]
     Unreachable(String),
+    /// The heartbeat left, and no answer came in time. It may have arrived.
+    #[error("lifesign does not answer: {0}")]
+    Unanswered(String),
     /// The server answered and said no.
     #[error("lifesign refused the heartbeat with {status}: {detail}")]
     Refused {
@@ -75,8 +79,16 @@ pub fn send_trusting(pem: &[u8], url: &str, token: &str, beat: &Beat) -> Result<
     Connection::new(url, token, Some(pem))?.send(beat, TIMEOUT)
 }
 
+impl SendError {
+    /// Whether lifesign's answer arrived here, whatever it said.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
 /// A server and the right to send it heartbeats. Keeps its connection open between two of them.
 pub(crate) struct Connection {
+    config: ureq::config::Config,
     agent: Agent,
     target: Uri,
     bearer: HeaderValue,
@@ -104,16 +116,21 @@ impl Connection {
         if let Some(pem) = authorities {
             tls = tls.root_certs(RootCerts::from(roots(pem)?));
         }
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls.build())
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
             .user_agent(concat!("lifesign-client/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
-        Ok(Self { agent, target, bearer })
+            .build();
+        Ok(Self { agent: config.new_agent(), config, target, bearer })
+    }
+
+    /// Closes the connection; the next heartbeat makes a new one.
+    pub(crate) fn drop_link(&mut self) {
+        // The old agent takes its pool of connections with it.
+        self.agent = self.config.new_agent();
     }
 
     /// Sends `beat` and waits for the answer, at most `limit`.
@@ -126,9 +143,18 @@ impl Connection {
             .header(CONTENT_TYPE, "application/json")
             .config()
             .timeout_global(Some(limit))
+            // Sooner than all of it, so that a server that is not there is told from one that does not answer.
+            .timeout_resolve(Some(limit / 4 * 3))
+            .timeout_connect(Some(limit / 4 * 3))
             .build()
             .send(&body)
-            .map_err(|error| SendError::Unreachable(error.to_string()))?;
+            .map_err(|error| match error {
+                ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+                    SendError::Unreachable(error.to_string())
+                }
+                ureq::Error::Timeout(_) => SendError::Unanswered(error.to_string()),
+                error => SendError::Unreachable(error.to_string()),
+            })?;
         let status = answer.status().as_u16();
         let retry_after =
             answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());

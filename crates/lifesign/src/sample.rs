@@ -92,6 +92,7 @@ fn worker(
                 std::future::pending::<()>().await;
                 unreachable!("nothing wakes the dead");
             }
+            heart.progress(round);
             // A slow wave, so that the dashboard has something to draw.
             let wave = (round as f64 / 30.0).sin();
             heart.metric("queue", (20.0 + 15.0 * wave).round());
@@ -121,6 +122,7 @@ fn batch(global: &Global, id: &str, every: Duration) -> anyhow::Result<()> {
             let begin = Instant::now();
             let primes =
                 (2..20_000u32).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count();
+            heart.progress(round);
             heart.metric("round", round as f64);
             heart.metric("round_seconds", begin.elapsed().as_secs_f64());
             heart.status(Status::Alive);
