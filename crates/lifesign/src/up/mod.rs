@@ -16,6 +16,7 @@ use anyhow::{Context, anyhow};
 use lifesign_agent::{Agent, Command, Setup};
 use lifesign_component::{Board, Component, Supervisor};
 use lifesign_config::problem::Level;
+use lifesign_core::input::Input;
 use lifesign_core::model::HostName;
 use lifesign_lang::Lang;
 use lifesign_os::signal::{Signal, Signals};
@@ -118,6 +119,8 @@ async fn serve(loaded: Checked, source: Source, lang: Lang) -> anyhow::Result<()
         trusted_proxies: translate::trusted_proxies(config),
         external_url: Some(around.local_url().into()),
     })?;
+    // This host has its agent in this very process: what falls silent here is never the host's silence.
+    inputs.send(Input::Link { host: Arc::clone(&around.host), connected: true }).await?;
     let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
     setup.assignments = translate::assignments(config, &around);
     let agent = Agent::new(setup).component();
