@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -293,6 +294,28 @@ fn clock() -> Clock {
             wall: Wall::from_millis(i64::try_from(wall).unwrap()),
         }
     })
+}
+
+/// A clock that stands still until it is moved, in milliseconds.
+#[derive(Clone)]
+pub struct Hand(Arc<AtomicU64>);
+
+impl Hand {
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1_000_000)))
+    }
+
+    pub fn clock(&self) -> Clock {
+        let millis = Arc::clone(&self.0);
+        Clock::new(move || {
+            let millis = millis.load(Ordering::SeqCst);
+            Now { mono: Mono::from_millis(millis), wall: Wall::from_millis(millis.cast_signed()) }
+        })
+    }
+
+    pub fn advance(&self, millis: u64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
 }
 
 pub fn access() -> AccessTable {

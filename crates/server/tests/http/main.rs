@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod hostile;
 mod house;
+mod modes;
 mod orders;
 mod outbox;
 mod overload;

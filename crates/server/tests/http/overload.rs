@@ -1,7 +1,6 @@
 //! A loop that is held up does not make anybody late: news counts from the moment it was queued.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use lifesign_core::engine::Answer;
@@ -9,34 +8,11 @@ use lifesign_core::evidence::Beat;
 use lifesign_core::input::Input;
 use lifesign_core::model::{ServiceId, State};
 use lifesign_core::spec::{HeartbeatSpec, Mode, Spec};
-use lifesign_core::time::{Mono, Now, Wall};
-use lifesign_server::engine::{Clock, EngineHandle};
+use lifesign_server::engine::EngineHandle;
 
-use crate::house::{House, Plan, service, wait_for};
+use crate::house::{Hand, House, Plan, service, wait_for};
 
 const SECOND: u64 = 1000;
-
-/// A clock that stands still until it is moved, in milliseconds.
-#[derive(Clone)]
-struct Hand(Arc<AtomicU64>);
-
-impl Hand {
-    fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(1_000_000)))
-    }
-
-    fn clock(&self) -> Clock {
-        let millis = Arc::clone(&self.0);
-        Clock::new(move || {
-            let millis = millis.load(Ordering::SeqCst);
-            Now { mono: Mono::from_millis(millis), wall: Wall::from_millis(millis.cast_signed()) }
-        })
-    }
-
-    fn advance(&self, millis: u64) {
-        self.0.fetch_add(millis, Ordering::SeqCst);
-    }
-}
 
 /// Holds the loop up until what is returned is dropped.
 async fn hold_up(engine: &EngineHandle) -> mpsc::Sender<()> {
