@@ -1,0 +1,307 @@
+//! A program as a service of the operating system: made, changed, removed, started, stopped, and ([`host`]) run.
+//!
+//! Every change is a list of [`Step`]s in words an administrator can check, and the same list is what a dry run
+//! shows. Each step looks first and changes only what differs, so that a second installation does nothing.
+//!
+//! Differences between the systems, on purpose:
+//!
+//! - The account. Windows: the virtual account `NT SERVICE\NAME`, which exists as soon as the service does.
+//!   Linux: a system user of the service's name for lifesign itself, because a polkit rule and the owner of the data
+//!   need a name that stays; a dynamic user for a wrapped program, which needs neither.
+//! - A delayed start. Windows has it as a flag; on Linux it is a timer that starts the unit two minutes after boot.
+//! - A disabled service. Windows has it as a start type; on Linux the unit says `RefuseManualStart=yes`.
+
+pub mod host;
+pub mod system_log;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
+#[cfg_attr(windows, path = "windows/mod.rs")]
+mod imp;
+// The texts of both systems are made on both, so that each is tested wherever the tests run.
+#[cfg(any(windows, test))]
+mod sddl;
+
+/// Longest name of a service: what Windows takes, and short enough for a Linux user to be named after it.
+const LONGEST_NAME: usize = 80;
+
+/// When the system starts a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartType {
+    /// With the machine.
+    Auto,
+    /// About two minutes after the machine, when other services have come up.
+    Delayed,
+    /// When somebody starts it.
+    Manual,
+    /// Never, not even by hand.
+    Disabled,
+}
+
+impl StartType {
+    /// The word used on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Delayed => "delayed",
+            Self::Manual => "manual",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// What kind of program a service runs; it decides how narrow its sandbox may be (Linux).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// lifesign, which starts no programs: everything it does not need is shut.
+    Monitor,
+    /// lifesign, which supervises programs of its own. They inherit its sandbox, so only what no program should
+    /// need is shut; and they outlive a stop of lifesign, as the next one adopts them.
+    Host,
+    /// A wrapped program under lifesign's wrapper, about which nothing is known.
+    Wrapper,
+}
+
+/// A service as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// What the system calls it.
+    pub name: String,
+    /// What people see in lists.
+    pub display_name: String,
+    /// One sentence for people.
+    pub description: String,
+    /// The program, as an absolute path, and its arguments.
+    pub argv: Vec<String>,
+    /// When it starts.
+    pub start: StartType,
+    /// The account it runs under; `None`: one of its own with no rights but those given here.
+    pub account: Option<String>,
+    /// The folder it writes to, absolute. Made for the account alone when missing.
+    pub data_dir: PathBuf,
+    /// Files it must be able to read: its configuration.
+    pub reads: Vec<PathBuf>,
+    /// Units or services it may start and stop.
+    pub controls: Vec<String>,
+    /// What it runs.
+    pub kind: Kind,
+}
+
+/// Whether to change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Carry the steps out.
+    Apply,
+    /// Only say what would be done; needs no special rights.
+    DryRun,
+}
+
+/// How one step went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A dry run: it would be done.
+    Planned,
+    /// Done.
+    Done,
+    /// Nothing to do: it was so already.
+    Unchanged,
+    /// This system does not offer it; the service works without it.
+    NotOffered,
+}
+
+/// One thing that an installation does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What, in words that name the file, key or command.
+    pub what: String,
+    /// What is written, where a person would want to read it: a unit, a rule, an access list.
+    pub text: Option<String>,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+impl Step {
+    fn new(what: impl Into<String>, outcome: Outcome) -> Self {
+        Self { what: what.into(), text: None, outcome }
+    }
+
+    fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+}
+
+/// Why a service could not be made, changed or asked about.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Only an administrator may.
+    #[error("{doing} needs {}: {}", imp::ADMINISTRATOR, imp::AS_ADMINISTRATOR)]
+    NotAdministrator {
+        /// What was wanted.
+        doing: String,
+    },
+    /// The definition cannot work as it is.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such service.
+    #[error("no service {name:?} is installed; install it with `lifesign service install`")]
+    NotFound {
+        /// Its name.
+        name: String,
+    },
+    /// No service manager answers.
+    #[error("no service manager answers here: {why}")]
+    NoManager {
+        /// The system's words.
+        why: String,
+    },
+    /// The system refused, or something went wrong on the way. Steps before it are done; installing again goes on.
+    #[error("failed to {doing}: {why}")]
+    Failed {
+        /// What was being done.
+        doing: String,
+        /// The system's words.
+        why: String,
+    },
+}
+
+impl ServiceError {
+    fn failed(doing: impl Into<String>, why: impl fmt::Display) -> Self {
+        Self::Failed { doing: doing.into(), why: why.to_string() }
+    }
+}
+
+/// How a service stands, in the system's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// What people see in lists.
+    pub display_name: String,
+    /// The manager's word: `RUNNING`, `START_PENDING`; `active (running)`, `failed (watchdog)`.
+    pub state: String,
+    /// Whether it does its work now.
+    pub is_running: bool,
+    /// Its main process.
+    pub pid: Option<u32>,
+    /// When the system starts it.
+    pub start: Option<StartType>,
+    /// What it runs.
+    pub command: String,
+    /// How it ended the last time, or what it says about itself.
+    pub detail: Option<String>,
+}
+
+/// Makes the service, or changes it to what `definition` says.
+///
+/// # Errors
+/// See [`ServiceError`]. A definition that could not start is refused before anything is changed.
+pub fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, ServiceError> {
+    check(definition)?;
+    imp::install(definition, mode)
+}
+
+/// Stops the service and removes what [`install`] wrote. The data and the account that owns them stay unless
+/// `purge`; nothing to remove is no error.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub fn uninstall(name: &str, purge: bool, mode: Mode) -> Result<Vec<Step>, ServiceError> {
+    check_name(name)?;
+    imp::uninstall(name, purge, mode)
+}
+
+/// Starts the service and waits until it says that it is ready. A running one is no error.
+///
+/// # Errors
+/// [`ServiceError::Failed`] with the reason when it does not become ready within `limit`.
+pub fn start(name: &str, limit: Duration) -> Result<(), ServiceError> {
+    check_name(name)?;
+    imp::start(name, limit)
+}
+
+/// Stops the service and waits until it has. A stopped one is no error.
+///
+/// # Errors
+/// [`ServiceError::Failed`] when it does not stop within `limit`.
+pub fn stop(name: &str, limit: Duration) -> Result<(), ServiceError> {
+    check_name(name)?;
+    imp::stop(name, limit)
+}
+
+/// How the service stands.
+///
+/// # Errors
+/// [`ServiceError::NotFound`].
+pub fn status(name: &str) -> Result<Status, ServiceError> {
+    check_name(name)?;
+    imp::status(name)
+}
+
+/// Lets the service `name` start and stop `units`, in the system's own means: an entry in each service's access
+/// list, or one polkit rule. Rights given earlier stay.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub fn grant(name: &str, units: &[String], mode: Mode) -> Result<Vec<Step>, ServiceError> {
+    check_name(name)?;
+    imp::grant(name, units, mode)
+}
+
+/// Where a service of this name keeps its data when nobody says otherwise.
+pub fn default_data_dir(name: &str) -> PathBuf {
+    imp::default_data_dir(name)
+}
+
+fn check(definition: &Definition) -> Result<(), ServiceError> {
+    check_name(&definition.name)?;
+    let Some(program) = definition.argv.first() else {
+        return Err(ServiceError::Invalid("a service needs a program".to_owned()));
+    };
+    let paths = std::iter::once(std::path::Path::new(program))
+        .chain([definition.data_dir.as_path()])
+        .chain(definition.reads.iter().map(PathBuf::as_path));
+    for path in paths {
+        if !path.is_absolute() {
+            return Err(ServiceError::Invalid(format!("{} is not an absolute path", path.display())));
+        }
+    }
+    let texts = [&definition.display_name, &definition.description].into_iter().chain(&definition.argv);
+    for text in texts.chain(&definition.controls) {
+        if text.chars().any(char::is_control) {
+            return Err(ServiceError::Invalid(format!("{text:?} holds a control character")));
+        }
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), ServiceError> {
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= LONGEST_NAME
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if good {
+        return Ok(());
+    }
+    Err(ServiceError::Invalid(format!(
+        "{name:?} cannot be the name of a service: take letters, digits, `.`, `_` and `-`, at most {LONGEST_NAME} of them"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_would_reach_into_a_path_or_a_rule_is_refused() {
+        for good in ["lifesign", "orders-2", "Web.Front_end"] {
+            check_name(good).unwrap();
+        }
+        for bad in ["", "../x", "a b", "-x", "a\"b", "a\\b", "bestellung€", &"x".repeat(81)] {
+            let refused = check_name(bad).unwrap_err().to_string();
+            assert!(refused.contains("cannot be the name"), "{refused}");
+        }
+    }
+}
