@@ -4,3 +4,10 @@
 #![warn(missing_docs)]
 
 pub mod chance;
+pub mod draws;
+pub mod fault;
+pub mod oracle;
+pub mod published;
+pub mod quality;
+pub mod trace;
+pub mod world;

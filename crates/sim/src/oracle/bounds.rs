@@ -1,0 +1,116 @@
+//! What is promised, in numbers: how late a death may be noticed, how early a heart may be given up, how long a
+//! recovery may take. Each bound names the sentence of the contract it comes from.
+
+use std::time::Duration;
+
+use lifesign_core::model::CheckKind;
+use lifesign_core::spec::{DetectorSpec, HeartbeatSpec, Profile, ServiceSpec};
+
+use super::Watch;
+use crate::world::plan::Trouble;
+
+/// What the world itself may take: one turn of the oracle, the queue of an overloaded lifesign, a probe.
+pub(super) const SLACK: Duration = Duration::from_millis(4500);
+/// How long an agent may take to tell of a unit: late news, and the way back over a link.
+pub(super) const NEWS: Duration = Duration::from_secs(16);
+
+/// The silence after which a heart must have been given up: `timeout`, then `retries` intervals.
+fn longest_silence(heartbeat: &HeartbeatSpec) -> Duration {
+    heartbeat.timeout + heartbeat.interval * heartbeat.retries
+}
+
+/// The chance of a heart that has not been heard since its process started, or since lifesign started: the
+/// longest silence, at least `start_grace`; all lives of lifesign together one and a half intervals more.
+pub(super) fn chance(spec: &ServiceSpec) -> Duration {
+    let heart = spec.heartbeat.as_ref();
+    let silence = heart.map_or(Duration::ZERO, |heart| longest_silence(heart) + heart.interval * 3 / 2);
+    silence.max(spec.start_grace)
+}
+
+/// How long checks may take to notice a trouble that makes those of the kinds in `failing` fail; `None`: they
+/// never do.
+fn checks_fail_within(spec: &ServiceSpec, failing: impl Fn(CheckKind) -> bool) -> Option<Duration> {
+    let mut groups: Vec<u16> = spec.checks.iter().map(|check| check.group).collect();
+    groups.dedup();
+    let within = groups.into_iter().filter_map(|group| {
+        let mine = || spec.checks.iter().filter(move |check| check.group == group);
+        let left = mine().filter(|check| !failing(check.kind)).count();
+        let need = mine().next().map_or(1, |check| check.need as usize);
+        // `fall` failures in a row, the first of them at the next turn.
+        let slowest = mine().map(|check| (check.interval + Duration::from_secs(1)) * (check.fall + 1)).max();
+        slowest.filter(|_| left < need)
+    });
+    let grace = if spec.unit.is_some() { spec.start_grace } else { Duration::ZERO };
+    within.min().map(|time| time + grace)
+}
+
+/// When a service in this trouble must have an incident, in run time; `None`: nothing is promised.
+pub(super) fn must_be_noticed(spec: &ServiceSpec, watch: &Watch, trouble: Trouble) -> Option<Duration> {
+    let since = watch.quiet.max(watch.bad_since);
+    let by_heart = spec.heartbeat.as_ref().and_then(|heartbeat| match watch.beat {
+        Some(beat) if watch.beats > 0 => Some(beat.max(since) + longest_silence(heartbeat)),
+        // A heart never heard is expected only where something else says that the service exists.
+        _ if watch.known || spec.unit.is_some() || !spec.checks.is_empty() => Some(since + chance(spec)),
+        _ => None,
+    });
+    let has_heart = spec.heartbeat.is_some();
+    let by = match trouble {
+        Trouble::Gone(_) if spec.unit.is_some() => Some(since + NEWS),
+        Trouble::Gone(_) if has_heart => by_heart,
+        Trouble::Gone(_) => checks_fail_within(spec, |_| true).map(|within| since + within),
+        Trouble::Hung if has_heart => by_heart,
+        Trouble::Hung => {
+            checks_fail_within(spec, |kind| kind == CheckKind::Http).map(|within| since + within)
+        }
+        // A heart that beats makes it degraded; that is an incident only where the service says so. Where the
+        // heart is only late the probes are not looked at, so the bound begins with a beat.
+        Trouble::Lying if has_heart && !spec.alert_on_degraded => None,
+        Trouble::Lying if has_heart && watch.beats == 0 => None,
+        Trouble::Lying => checks_fail_within(spec, |_| true).map(|within| since + within),
+        Trouble::Stuck => spec.heartbeat.as_ref().and_then(|heartbeat| heartbeat.progress_within).and_then(|within| {
+            watch.progress.1.map(|_| watch.progress.0.max(since) + within)
+        }),
+        Trouble::Failing => watch.failing.map(|failing| failing.max(since)),
+        Trouble::Stopped => None,
+    };
+    by.map(|by| by + SLACK)
+}
+
+/// The silence before which a beating heart must not be given up. The fixed detector: `timeout` and `retries`
+/// intervals, or where others were asked and all spoke against it, their inquiry. The learned ones: the cap, or
+/// that inquiry. All at the interval which the sender announced.
+pub(super) fn least_silence(spec: &ServiceSpec, heartbeat: &HeartbeatSpec, announced: Option<Duration>) -> Duration {
+    let interval = announced.unwrap_or(heartbeat.interval).min(heartbeat.interval);
+    let timeout = heartbeat.timeout.mul_f64(interval.as_secs_f64() / heartbeat.interval.as_secs_f64());
+    let profile = match heartbeat.detector {
+        DetectorSpec::Adaptive(profile) => profile,
+        DetectorSpec::Fixed | DetectorSpec::Chen { .. } | DetectorSpec::Accrual { .. } => Profile::Default,
+    };
+    let inquiry = interval.mul_f64(match profile {
+        Profile::Fast => 1.5,
+        Profile::Default => 2.15,
+        Profile::Strict => 2.85,
+    });
+    let fixed = heartbeat.detector == DetectorSpec::Fixed;
+    let alone = if fixed { timeout + interval * heartbeat.retries } else { timeout };
+    if heartbeat.confirm && !spec.checks.is_empty() {
+        let asked = if fixed { inquiry.max(timeout) } else { inquiry };
+        alone.min(asked)
+    } else {
+        alone
+    }
+}
+
+/// How long after its cause is over a service may still be judged by it: every source of evidence gets its
+/// whole time, one after the other.
+pub(super) fn aftermath(spec: &ServiceSpec) -> Duration {
+    let checks = spec.checks.iter().map(|check| (check.interval + Duration::from_secs(1)) * (check.fall + check.rise + 1));
+    let heart = spec.heartbeat.as_ref().map_or(Duration::ZERO, |heart| heart.interval * (heart.rise + 1));
+    chance(spec) + spec.start_grace + checks.max().unwrap_or_default() + heart + NEWS + SLACK
+}
+
+/// How long a service that is well may take to be `up`, with its incident closed.
+pub(super) fn recovery(spec: &ServiceSpec) -> Duration {
+    let prove = spec.restart.as_ref().map_or(Duration::from_secs(10), |restart| restart.prove_for);
+    aftermath(spec) + prove
+}

@@ -1,0 +1,393 @@
+//! What the engine is told, what it says, and whether that is true.
+
+use std::time::Duration;
+
+use lifesign_core::effect::{Action, Effect, Incident, Transition};
+use lifesign_core::evidence::{Beat, BeatStatus, UnitState};
+use lifesign_core::input::{Input, Order};
+use lifesign_core::model::{Reason, State};
+use lifesign_core::spec::Mode;
+
+use super::bounds::{self, SLACK};
+use super::{Oracle, Rule, bump, service_of};
+use crate::world::plan::{HostKind, Plan, Trouble};
+use crate::world::truth::Truth;
+
+/// How long a restart may stay unanswered.
+const ACTING: Duration = Duration::from_secs(245);
+/// A service with this many incidents within the time below may be flapping, and its incident stay open.
+const FLAPS: usize = 4;
+const FLAPPING: Duration = Duration::from_secs(2 * 3600);
+/// So many hearts must fall silent for a host to be called gone.
+const FEWEST: usize = 3;
+
+impl Oracle {
+    /// The engine is about to take an input.
+    pub fn given(&mut self, plan: &Plan, truth: &Truth, input: &Input, run: Duration) {
+        let _ = truth;
+        match input {
+            Input::Beat(beat) => self.heard(beat, beat.age, run),
+            Input::Late { age, input } => {
+                if let Input::Beat(beat) = &**input {
+                    self.heard(beat, *age, run);
+                }
+            }
+            Input::Unit { service, report } => {
+                let Some(service) = service_of(service.as_str()) else { return };
+                if let UnitState::Running(Some(process)) = report.state {
+                    self.runs(service, process.pid, run);
+                }
+            }
+            Input::ActionDone(report) => {
+                let Some(service) = service_of(report.service.as_str()) else { return };
+                self.watches[service].acting = None;
+                self.watches[service].quiet = self.watches[service].quiet.max(run);
+                self.watches[service].well = self.watches[service].well.max(run);
+                if let Ok(Some(process)) = &report.result {
+                    self.runs(service, process.pid, run);
+                }
+            }
+            Input::Order { order: Order::Pause(id), .. } => {
+                if let Some(service) = service_of(id.as_str()) {
+                    self.watches[service].paused = true;
+                }
+            }
+            Input::Order { order: Order::Resume(id), .. } => {
+                if let Some(service) = service_of(id.as_str()) {
+                    let watch = &mut self.watches[service];
+                    watch.paused = false;
+                    watch.quiet = watch.quiet.max(run);
+                }
+            }
+            Input::Link { host, .. } => {
+                for (service, spec) in plan.spec.services.iter().enumerate() {
+                    if spec.host == *host {
+                        let watch = &mut self.watches[service];
+                        watch.quiet = watch.quiet.max(run);
+                        watch.well = watch.well.max(run);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A process was seen: another one begins anew.
+    fn runs(&mut self, service: usize, pid: u32, run: Duration) {
+        let watch = &mut self.watches[service];
+        if watch.process != Some(pid) {
+            watch.process = Some(pid);
+            watch.beats = 0;
+            watch.failing = None;
+            watch.progress = (run, None);
+            watch.quiet = watch.quiet.max(run);
+            watch.well = watch.well.max(run);
+        }
+    }
+
+    fn heard(&mut self, beat: &Beat, age: Duration, run: Duration) {
+        let Some(service) = service_of(beat.service.as_str()) else { return };
+        let watch = &mut self.watches[service];
+        let arrived = run.saturating_sub(age);
+        if watch.beat.is_some_and(|last| arrived < last) {
+            return;
+        }
+        watch.beat = Some(arrived);
+        watch.interval = beat.interval;
+        watch.beats += 1;
+        match beat.status {
+            BeatStatus::Fail => {
+                watch.failing.get_or_insert(run);
+            }
+            BeatStatus::Alive | BeatStatus::Stopping => watch.failing = None,
+        }
+        if beat.progress.is_some() && beat.progress != watch.progress.1 {
+            watch.progress = (run, beat.progress);
+        }
+    }
+
+    /// The engine asks for something.
+    pub fn asked(&mut self, plan: &Plan, truth: &Truth, effects: &[Effect], run: Duration) {
+        for effect in effects {
+            match effect {
+                Effect::Transition(transition) => self.transition(plan, truth, transition, run),
+                Effect::Incident(incident) => self.incident(plan, truth, incident, run),
+                Effect::Act(action) => self.act(action, run),
+                Effect::Remember(memory) => {
+                    if let Some(service) = service_of(memory.service.as_str()) {
+                        self.watches[service].known |= memory.last_heartbeat_at.is_some();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether something in the world is to blame for what is said of a service.
+    fn has_cause(&self, plan: &Plan, service: usize, run: Duration) -> bool {
+        let watch = &self.watches[service];
+        watch.troubled || run <= watch.cause + bounds::aftermath(&plan.spec.services[service])
+    }
+
+    fn transition(&mut self, plan: &Plan, truth: &Truth, transition: &Transition, run: Duration) {
+        let Some(service) = service_of(transition.service.as_str()) else { return };
+        let spec = &plan.spec.services[service];
+        let (from, to, reason) = (transition.from, transition.to, transition.reason);
+        if self.adopting {
+            return;
+        }
+        let watch = self.watches[service].clone();
+        if from != watch.state || (from == to && reason == watch.reason) {
+            self.violate(Rule::Counts, format!("{} goes from {from} to {to}, and was {}", spec.id, watch.state));
+        }
+        let _ = truth;
+        let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
+        let judged = to == State::Down || (to == State::Degraded && !one_way);
+        if judged && !self.has_cause(plan, service, run) {
+            self.violate(
+                Rule::False,
+                format!("{} is called {to} ({reason:?}) and nothing is wrong: {}", spec.id, transition.detail),
+            );
+        }
+        let stop_known = watch.stop.is_some_and(|stop| {
+            truth.services[service].trouble == Some(Trouble::Stopped) || run <= stop + bounds::aftermath(spec)
+        });
+        if to == State::Down && reason == Some(Reason::StoppedByOperator) && !stop_known {
+            self.violate(Rule::False, format!("{} is called stopped, and nobody stopped it", spec.id));
+        }
+        self.check_early(plan, service, transition, run);
+        bump(&mut self.counts, from, -1);
+        bump(&mut self.counts, to, 1);
+        let watch = &mut self.watches[service];
+        watch.state = to;
+        watch.reason = reason;
+    }
+
+    /// A beating heart must not be given up before its time.
+    fn check_early(&mut self, plan: &Plan, service: usize, transition: &Transition, run: Duration) {
+        let spec = &plan.spec.services[service];
+        let Some(heartbeat) = &spec.heartbeat else { return };
+        let watch = &self.watches[service];
+        let beating = match watch.state {
+            State::Up | State::Degraded => true,
+            State::Suspect => watch.reason == Some(Reason::MissedHeartbeat),
+            State::Pending | State::Down | State::Unknown => false,
+        };
+        let by_heart = matches!(transition.reason, Some(Reason::MissedHeartbeat | Reason::Hung));
+        if transition.to != State::Down || !beating || !by_heart || heartbeat.progress_within.is_some() {
+            return;
+        }
+        let Some(beat) = watch.beat.filter(|_| watch.beats > 0) else { return };
+        let least = bounds::least_silence(spec, heartbeat, watch.interval);
+        let silent = run.saturating_sub(beat);
+        if silent + Duration::from_millis(1) < least {
+            let text = format!("{} is given up after {silent:?}, at least {least:?} are its own", spec.id);
+            self.violate(Rule::Early, text);
+        }
+    }
+
+    fn incident(&mut self, plan: &Plan, truth: &Truth, incident: &Incident, run: Duration) {
+        let id = incident.service_id.as_str();
+        let Some(service) = service_of(id) else {
+            return self.group_incident(plan, truth, incident, run);
+        };
+        let spec = &plan.spec.services[service];
+        if self.adopting {
+            return;
+        }
+        if incident.closed_at.is_some() {
+            self.watches[service].incident = None;
+            return;
+        }
+        if self.watches[service].incident == Some(incident.id.0) {
+            return; // It was acknowledged.
+        }
+        let watch = &self.watches[service];
+        let allowed = match (watch.state, watch.reason) {
+            (
+                State::Down,
+                Some(Reason::StoppedByOperator | Reason::DependencyDown | Reason::HostUnreachable),
+            ) => false,
+            (State::Down, _) => true,
+            (State::Degraded, _) => spec.alert_on_degraded,
+            _ => false,
+        };
+        if !allowed || watch.paused {
+            let text = format!(
+                "{id} gets an incident while it is {} ({:?}){}",
+                watch.state,
+                watch.reason,
+                if watch.paused { " and paused" } else { "" }
+            );
+            self.violate(Rule::False, text);
+        }
+        let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
+        let degraded = self.watches[service].state == State::Degraded;
+        if !(degraded && one_way) && !self.has_cause(plan, service, run) {
+            self.violate(Rule::False, format!("{id} gets an incident, and nothing is wrong"));
+        }
+        self.watches[service].incident = Some(incident.id.0);
+        self.watches[service].opened.push(run);
+    }
+
+    fn group_incident(&mut self, plan: &Plan, truth: &Truth, incident: &Incident, run: Duration) {
+        let id = incident.service_id.as_str();
+        self.groups.retain(|(known, _)| known != id);
+        if incident.closed_at.is_some() {
+            return;
+        }
+        let blamed = |host: usize| {
+            let lost = plan.hosts[host].kind == HostKind::Remote && !truth.hosts[host].linked;
+            let silent = (0..plan.services.len())
+                .filter(|service| plan.services[*service].host == host)
+                .filter(|service| plan.spec.services[*service].heartbeat.is_some())
+                .filter(|service| self.has_cause(plan, *service, run))
+                .count();
+            lost || silent >= FEWEST
+        };
+        let hosts = (0..plan.hosts.len())
+            .filter(|host| id == "network" || id.strip_prefix("host.") == Some(&plan.hosts[*host].name))
+            .filter(|host| blamed(*host))
+            .count();
+        let needed = if id == "network" { 2 } else { 1 };
+        if hosts < needed && !self.adopting {
+            self.violate(Rule::False, format!("{id} gets an incident, and nothing is wrong with it"));
+        }
+        self.groups.push((id.to_owned(), incident.id.0));
+    }
+
+    fn act(&mut self, action: &Action, run: Duration) {
+        let Some(service) = service_of(action.service.as_str()) else { return };
+        let watch = &mut self.watches[service];
+        watch.acting = Some(run);
+        watch.well = watch.well.max(run);
+        let (state, reason, paused) = (watch.state, watch.reason, watch.paused);
+        let wanted = state == State::Down
+            && !matches!(
+                reason,
+                Some(Reason::StoppedByOperator | Reason::DependencyDown | Reason::HostUnreachable)
+            );
+        let by_rule = action.by.starts_with("rule ");
+        let by_hand = action.by.as_ref() == "anna";
+        if paused || !(wanted || by_rule || by_hand) {
+            let text = format!(
+                "{} is restarted by {} while it is {state} ({reason:?}){}",
+                action.service,
+                action.by,
+                if paused { " and paused" } else { "" }
+            );
+            self.violate(Rule::Restart, text);
+        }
+    }
+
+    /// Whether enough of what a service needs is not `up` and may be to blame, directly or not.
+    fn is_excused_by_dependency(&self, plan: &Plan, service: usize) -> bool {
+        let mut open = vec![service];
+        let mut seen = vec![false; plan.services.len()];
+        while let Some(at) = open.pop() {
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            for dependency in &plan.spec.services[at].depends_on {
+                let parents: Vec<usize> =
+                    dependency.of.iter().filter_map(|id| service_of(id.as_str())).collect();
+                let works = |parent: &&usize| {
+                    !matches!(self.watches[**parent].state, State::Down | State::Suspect)
+                };
+                if parents.iter().filter(works).count() < dependency.need as usize {
+                    return true;
+                }
+                open.extend(parents);
+            }
+        }
+        false
+    }
+
+    /// Looks at everything: who should be noticed, who should be well, who should have been told.
+    pub fn scan(&mut self, plan: &Plan, truth: &Truth, run: Duration) {
+        if self.adopting {
+            return;
+        }
+        for service in 0..plan.services.len() {
+            self.scan_excuses(plan, truth, service, run);
+            self.scan_missed(plan, truth, service, run);
+            self.scan_recovery(plan, service, run);
+        }
+        if let Some(text) = self.books.overdue(run) {
+            self.violate(Rule::Books, text);
+        }
+    }
+
+    /// What excuses that a trouble is not noticed, or that health is not seen, moves the bounds.
+    fn scan_excuses(&mut self, plan: &Plan, truth: &Truth, service: usize, run: Duration) {
+        let spec = &plan.spec.services[service];
+        let host = plan.services[service].host;
+        let by_dependency = self.is_excused_by_dependency(plan, service);
+        let by_group = self.is_group_open(&plan.hosts[host].name);
+        let unreachable = truth.is_unreachable(plan, host)
+            || (plan.hosts[host].kind == HostKind::Remote && !truth.hosts[host].linked);
+        let starting = truth.services[service].starting || truth.services[service].restarting;
+        let watch = &mut self.watches[service];
+        if watch.acting.is_some_and(|since| run > since + ACTING) {
+            watch.acting = None;
+        }
+        let mut excuse = |until: Duration| watch.quiet = watch.quiet.max(until);
+        if by_dependency {
+            excuse(run + spec.start_grace);
+        }
+        if by_group || unreachable {
+            excuse(run + bounds::chance(spec));
+        }
+        if starting || watch.acting.is_some() || watch.paused || watch.incident.is_some() {
+            excuse(run);
+        }
+        if watch.troubled || unreachable || watch.acting.is_some() {
+            watch.well = watch.well.max(run);
+            if watch.troubled {
+                watch.cause = watch.cause.max(run);
+            }
+        }
+    }
+
+    fn scan_missed(&mut self, plan: &Plan, truth: &Truth, service: usize, run: Duration) {
+        let spec = &plan.spec.services[service];
+        let watch = &self.watches[service];
+        let Some(trouble) = truth.services[service].trouble else { return };
+        if watch.incident.is_some() || watch.paused {
+            return;
+        }
+        let due = bounds::must_be_noticed(spec, watch, trouble);
+        if due.is_some_and(|due| run > due) {
+            let text = format!(
+                "{} is {trouble:?} for {:?} and has no incident; it is called {} ({:?})",
+                spec.id,
+                run.saturating_sub(watch.bad_since),
+                watch.state,
+                watch.reason
+            );
+            self.violate(Rule::Missed, text);
+        }
+    }
+
+    fn scan_recovery(&mut self, plan: &Plan, service: usize, run: Duration) {
+        let spec = &plan.spec.services[service];
+        let watch = &self.watches[service];
+        if watch.troubled || run <= watch.well + bounds::recovery(spec) + SLACK {
+            return;
+        }
+        let flapping = watch.opened.iter().filter(|at| **at + FLAPPING > run).count() >= FLAPS;
+        let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
+        let up = watch.state == State::Up || (one_way && watch.state == State::Degraded);
+        if !up || (watch.incident.is_some() && !flapping && watch.state == State::Up) {
+            let text = format!(
+                "{} is well for {:?} and is called {} ({:?}), incident {:?}",
+                spec.id,
+                run.saturating_sub(watch.well),
+                watch.state,
+                watch.reason,
+                watch.incident
+            );
+            self.violate(Rule::Recovery, text);
+        }
+    }
+}
