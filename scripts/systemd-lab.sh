@@ -120,7 +120,7 @@ inside() {
     # Empty folders of generators: nothing of the machine's own units comes in.
     exec env -i PATH="$PATH" LANG=C.UTF-8 HOME="$dir/home" \
         XDG_RUNTIME_DIR="$dir/run" DBUS_SESSION_BUS_ADDRESS="$bus" \
-        SYSTEMD_UNIT_PATH="$dir/run/systemd/transient:$dir/units:$dir/base" \
+        SYSTEMD_UNIT_PATH="$dir/home/.config/systemd/user:$dir/run/systemd/transient:$dir/units:$dir/base" \
         SYSTEMD_GENERATOR_PATH="$dir/none" SYSTEMD_ENVIRONMENT_GENERATOR_PATH="$dir/none" \
         "$systemd" --user --unit=default.target --log-level=warning --log-target=console
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
+use lifesign_os::unit::info::{ListChange, Listed, StartType};
+use lifesign_os::unit::policy::Answer;
 use lifesign_os::unit::{ServiceManager, UnitError, Watch};
 use tokio::sync::mpsc;
 use windows_service::service::{
@@ -517,4 +519,106 @@ async fn a_kill_is_reported_within_100_ms() {
     spent.sort();
     println!("kill to report: median {:?}, worst {:?}", spent[spent.len() / 2], spent[spent.len() - 1]);
     assert!(spent[spent.len() / 2] < Duration::from_millis(100), "{spent:?}");
+}
+
+#[tokio::test]
+async fn everything_that_sc_shows_of_a_service_is_known() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("info", "normal");
+    let info = manager.info(&service.name).await.unwrap();
+    assert_eq!((&info.name, &info.title), (&service.name, &service.name));
+    assert_eq!((info.start, info.start_os.as_str()), (StartType::Manual, "SERVICE_DEMAND_START"));
+    assert_eq!((info.process, info.codes.win32, info.restarts), (None, Some(1077), None));
+    assert!(info.lasts && info.needs.is_empty());
+    let process = manager.start(&service.name, PATIENCE).await.unwrap();
+    let info = manager.info(&service.name).await.unwrap();
+    assert_eq!((info.process, info.codes.win32), (process, None));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let age = now.as_millis() as i64 - info.since.unwrap().as_millis();
+    assert!((-2000..60_000).contains(&age), "{age} ms");
+    service.tell(FAIL);
+    let mut reports = Reports::of(&manager, &service.name);
+    assert_eq!(reports.stopped().await, (false, Exit::Code(42)));
+    let codes = manager.info(&service.name).await.unwrap().codes;
+    assert_eq!((codes.win32, codes.specific), (Some(1066), Some(42)));
+    let above = TestService::above(&service);
+    assert_eq!(manager.info(&above.name).await.unwrap().needs, [service.name.clone()]);
+    let none = manager.info("lifesign-test-none").await.unwrap_err();
+    assert_eq!(none, UnitError::NotFound { name: "lifesign-test-none".to_owned() });
+}
+
+#[tokio::test]
+async fn services_that_come_and_go_are_told() {
+    let manager = ServiceManager::new();
+    let before = manager.list().await.unwrap();
+    assert!(before.windows(2).all(|pair| pair[0].name <= pair[1].name));
+    let (send, mut changes) = mpsc::unbounded_channel();
+    let _watch = manager.watch_list(before, move |change| {
+        let _ = send.send(change);
+    });
+    let service = TestService::create("come", "normal");
+    let name = service.name.clone();
+    let created = ListChange::Created(Listed { name: name.clone(), start: StartType::Manual });
+    // Other tests' services come and go beside it.
+    let mut until = async |wanted: ListChange| {
+        let found = async { while changes.recv().await.unwrap() != wanted {} };
+        tokio::time::timeout(PATIENCE, found).await.expect("not told");
+    };
+    until(created).await;
+    drop(service);
+    until(ListChange::Deleted(name)).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_service_last_used_is_kept() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("vitals", "normal");
+    let mut reports = Reports::of(&manager, &service.name);
+    service.start();
+    let process = reports.running().await;
+    assert!(kill(process.pid));
+    let end = reports.until(|state| matches!(state, UnitState::Stopped { .. })).await;
+    let output = end.last_output.unwrap();
+    assert!(output.starts_with(&format!("process {}, looked at ", process.pid)), "{output}");
+    assert!(output.contains("MiB of memory"), "{output}");
+}
+
+#[tokio::test]
+#[ignore = "real_windows: Wine ignores dependencies"]
+async fn what_needs_a_service_is_stopped_and_started_around_its_restart() {
+    let manager = ServiceManager::new();
+    let base = TestService::create("around", "normal");
+    let above = TestService::above(&base);
+    manager.start(&base.name, PATIENCE).await.unwrap();
+    let old = manager.start(&above.name, PATIENCE).await.unwrap();
+    assert_eq!(manager.info(&base.name).await.unwrap().needed_by, [above.name.clone()]);
+    manager.restart(&base.name, PATIENCE).await.unwrap();
+    let new = manager.look(&above.name).await.state;
+    assert!(matches!(new, UnitState::Running(Some(_))), "{new:?}");
+    assert_ne!(new, UnitState::Running(old));
+    manager.stop(&above.name, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "real_windows: Wine keeps no failure actions"]
+async fn the_own_restart_of_the_service_control_manager_is_announced_and_waited_for() {
+    let manager = ServiceManager::new();
+    let service = TestService::create("actions", "normal");
+    let failure = std::process::Command::new("sc")
+        .args(["failure", &service.name, "reset=", "86400", "actions=", "restart/3000/\"\"/0"])
+        .status()
+        .unwrap();
+    assert!(failure.success());
+    let mut reports = Reports::of(&manager, &service.name);
+    service.start();
+    let first = reports.running().await;
+    let policy = manager.info(&service.name).await.unwrap().policy.unwrap();
+    assert_eq!(policy.answer(1), Answer::Restart(Duration::from_secs(3)));
+    assert!(kill(first.pid));
+    reports.stopped().await;
+    let waiting = reports.until(|state| *state == UnitState::Starting).await;
+    assert!(waiting.notes.iter().any(|note| note.contains("starts it again in 3s")), "{waiting:?}");
+    let second = manager.repair(&service.name, PATIENCE).await.unwrap().unwrap();
+    assert_eq!(reports.running().await, second);
+    assert_ne!(second, first);
 }

@@ -1,16 +1,20 @@
 //! The facade over systemd; the watching itself is in `systemd/`.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::info::{Listed, UnitInfo};
 use super::{Scope, Sink, UnitError};
 use crate::proc_stat::Stat;
 
+mod obstacle;
 mod systemd;
 
 use systemd::{Link, Session, Watcher, full_name, means_not_found};
@@ -24,6 +28,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Manager {
     link: watch::Receiver<Link>,
+    /// Where the journal lies, if not in its usual place.
+    journal: Option<Arc<Path>>,
 }
 
 /// Ends its task when dropped.
@@ -35,13 +41,58 @@ impl Drop for Watch {
     }
 }
 
+/// Tells that the list of units may have changed: systemd reads its files anew at a `daemon-reload`.
+pub(super) struct ListChanges {
+    link: watch::Receiver<Link>,
+    reloads: Option<watch::Receiver<u64>>,
+}
+
+impl ListChanges {
+    /// Waits for the next sign of a change. A new connection is one too.
+    pub(super) async fn next(&mut self) {
+        loop {
+            let session = if let Link::Up(session) = &*self.link.borrow_and_update() {
+                Some(session.clone())
+            } else {
+                None
+            };
+            if let (Some(session), None) = (session, &self.reloads) {
+                self.reloads = Some(session.reloads());
+                return;
+            }
+            tokio::select! {
+                changed = self.link.changed() => match changed {
+                    Ok(()) => self.reloads = None,
+                    Err(_) => return std::future::pending().await,
+                },
+                () = reloaded(&mut self.reloads) => return,
+            }
+        }
+    }
+}
+
+async fn reloaded(reloads: &mut Option<watch::Receiver<u64>>) {
+    // When the connection ends, the link says so.
+    if let Some(reloads) = reloads
+        && reloads.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
 impl Manager {
     pub(super) fn new(scope: Scope) -> Self {
-        Self { link: systemd::keep(scope) }
+        Self { link: systemd::keep(scope), journal: None }
+    }
+
+    pub(super) fn with_journal_in(mut self, folder: &Path) -> Self {
+        self.journal = Some(folder.into());
+        self
     }
 
     pub(super) fn watch(&self, name: &str, sink: Sink) -> Watch {
-        let watcher = Watcher::new(name, sink);
+        let watcher = Watcher::new(name, sink, self.journal.clone());
         Watch(tokio::spawn(watcher.run(self.link.clone())).abort_handle())
     }
 
@@ -64,7 +115,116 @@ impl Manager {
     }
 
     pub(super) async fn restart(&self, name: &str, limit: Duration) -> Result<Option<Process>, UnitError> {
+        if let Some(why) = self.shutdown().await? {
+            return Err(UnitError::Refused { name: name.to_owned(), why });
+        }
         self.bring_up("RestartUnit", name, limit).await
+    }
+
+    pub(super) async fn repair(&self, name: &str, limit: Duration) -> Result<Option<Process>, UnitError> {
+        let deadline = Instant::now() + limit;
+        let refused = |why| Err(UnitError::Refused { name: name.to_owned(), why });
+        if let Some(why) = self.shutdown().await? {
+            return refused(why);
+        }
+        if let Some(why) = obstacle::update() {
+            return refused(why);
+        }
+        match timeout_at(deadline, self.settled(name)).await {
+            // systemd has done it itself.
+            Ok(Ok(Some(process))) => return Ok(Some(process)),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                let report = self.look(name).await;
+                return refused(format!("systemd itself is at it: {}", report.os));
+            }
+        }
+        self.bring_up("RestartUnit", name, deadline.saturating_duration_since(Instant::now())).await
+    }
+
+    /// Why nothing is restarted any more.
+    async fn shutdown(&self) -> Result<Option<String>, UnitError> {
+        let unreachable = |error: zbus::Error| UnitError::Unreachable { why: error.to_string() };
+        let state = self.session().await?.system_state().await.map_err(unreachable)?;
+        Ok((state == "stopping").then(|| "systemd is shutting down".to_owned()))
+    }
+
+    /// Waits while a job or systemd's own restart is under way. Gives the process that runs after such a wait.
+    async fn settled(&self, name: &str) -> Result<Option<Process>, UnitError> {
+        let session = self.session().await?;
+        let failed = |error: zbus::Error| refusal(name, &error);
+        let path = session.load(&full_name(name)).await.map_err(failed)?;
+        let mut changes = session.changes(&path);
+        let mut has_waited = false;
+        loop {
+            let unit = session.read(&path).await.map_err(failed)?.properties;
+            let is_pending =
+                unit.job != 0 || matches!(unit.active_state.as_str(), "activating" | "deactivating");
+            if !is_pending {
+                let state = systemd::state(&unit, main_process(&unit));
+                return Ok(match state {
+                    UnitState::Running(process) if has_waited => process,
+                    _ => None,
+                });
+            }
+            has_waited = true;
+            // Any change, or a second: the end of a job is no change of the unit's own.
+            let _ = timeout(Duration::from_secs(1), changes.recv()).await;
+        }
+    }
+
+    pub(super) async fn info(&self, name: &str) -> Result<UnitInfo, UnitError> {
+        let session = self.session().await?;
+        let reading = async {
+            let full = full_name(name);
+            let path = session.load(&full).await?;
+            let values = session.values(&path).await?;
+            let mut unit = systemd::Properties::default();
+            unit.take(&values);
+            Ok::<_, zbus::Error>((systemd::info(&full, &values, main_process(&unit)), unit.load_state))
+        };
+        match reading.await {
+            Ok((_, load_state)) if load_state == "not-found" => {
+                Err(UnitError::NotFound { name: name.to_owned() })
+            }
+            Ok((info, _)) => Ok(info),
+            Err(error) => Err(refusal(name, &error)),
+        }
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<Listed>, UnitError> {
+        let session = self.session().await?;
+        let reading = async {
+            let mut services = std::collections::BTreeMap::new();
+            for (path, state) in session.unit_files().await? {
+                let Some(name) = path.rsplit('/').next().filter(|name| name.ends_with(".service")) else {
+                    continue;
+                };
+                // A template is none itself; its instances are among the units in memory.
+                if !name.ends_with("@.service")
+                    && let Some(start) = systemd::start_type(&state)
+                {
+                    services.insert(name.to_owned(), start);
+                }
+            }
+            for (name, load_state) in session.units().await? {
+                let is_instance = name.ends_with(".service") && name.contains('@') && load_state == "loaded";
+                if is_instance && !services.contains_key(&name) {
+                    let state = session.unit_file_state(&name).await.unwrap_or_default();
+                    if let Some(start) = systemd::start_type(&state) {
+                        services.insert(name, start);
+                    }
+                }
+            }
+            Ok::<_, zbus::Error>(services)
+        };
+        let services = reading.await.map_err(|error| UnitError::Unreachable { why: error.to_string() })?;
+        Ok(services.into_iter().map(|(name, start)| Listed { name, start }).collect())
+    }
+
+    pub(super) fn list_changes(&self) -> ListChanges {
+        ListChanges { link: self.link.clone(), reloads: None }
     }
 
     pub(super) async fn stop(&self, name: &str, limit: Duration) -> Result<(), UnitError> {
@@ -150,10 +310,7 @@ async fn look(session: &Session, name: &str) -> Result<UnitReport, String> {
     match reading.await {
         Ok(reading) => {
             let unit = reading.properties;
-            let main = Stat::read(unit.main_pid)
-                .ok()
-                .filter(|_| unit.main_pid != 0)
-                .map(|stat| Process { pid: stat.pid, started: stat.started });
+            let main = main_process(&unit);
             Ok(UnitReport {
                 state: systemd::state(&unit, main),
                 os: systemd::words(&unit),
@@ -169,6 +326,12 @@ async fn look(session: &Session, name: &str) -> Result<UnitReport, String> {
         }),
         Err(error) => Err(format!("systemd does not answer about the unit: {error}")),
     }
+}
+
+/// The main process that systemd names, told apart by its start.
+fn main_process(unit: &systemd::Properties) -> Option<Process> {
+    let stat = Stat::read(unit.main_pid).ok().filter(|_| unit.main_pid != 0)?;
+    Some(Process { pid: stat.pid, started: stat.started })
 }
 
 /// systemd's refusal in our words.

@@ -6,14 +6,22 @@
 //! only, never the same report twice in a row.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_core::evidence::{Process, UnitReport};
 
+pub mod info;
+pub mod policy;
+
+mod vitals;
+
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;
+
+use info::{ListChange, Listed, UnitInfo};
 
 /// How often a watched unit is looked at although nothing was heard: the bound on how long a lost
 /// notification stays lost. Costs one call to the manager per unit and round.
@@ -67,6 +75,14 @@ pub enum UnitError {
         name: String,
         /// How long was waited.
         after: Duration,
+    },
+    /// lifesign itself does not give the order now.
+    #[error("unit {name:?} is not touched now: {why}")]
+    Refused {
+        /// The unit.
+        name: String,
+        /// What stands in the way: a shutdown, an update, the manager's own restart.
+        why: String,
     },
     /// The manager itself cannot be reached.
     #[error("{manager} cannot be reached: {why}", manager = ServiceManager::KIND)]
@@ -132,12 +148,90 @@ impl ServiceManager {
     }
 
     /// Stops the unit if it runs, starts it, and waits until it runs. Gives its main process where the
-    /// manager names one.
+    /// manager names one. What needs the unit is stopped before it and started after it (Windows; systemd does
+    /// that by itself). This is the order of a person: only a shutdown of the machine stands in its way.
     ///
     /// # Errors
     /// See [`UnitError`].
     pub async fn restart(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
         self.0.restart(name, timeout).await
+    }
+
+    /// Like [`restart`](Self::restart), as a remedy that nobody has asked for. While the manager itself is at it (its
+    /// own restart is due, a start or stop is pending) that is waited for, and when the unit runs then, nothing
+    /// more is done.
+    ///
+    /// # Errors
+    /// [`UnitError::Refused`] while the machine shuts down or is being updated, and when the manager is at it for
+    /// longer than `timeout`; else see [`UnitError`].
+    pub async fn repair(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
+        self.0.repair(name, timeout).await
+    }
+
+    /// Everything the manager knows about the unit.
+    ///
+    /// # Errors
+    /// [`UnitError::NotFound`], [`UnitError::Denied`], [`UnitError::Unreachable`].
+    pub async fn info(&self, name: &str) -> Result<UnitInfo, UnitError> {
+        self.0.info(name).await
+    }
+
+    /// The services of this machine, sorted by name; no drivers, and no templates of systemd units.
+    ///
+    /// # Errors
+    /// [`UnitError::Unreachable`], with an empty name.
+    pub async fn list(&self) -> Result<Vec<Listed>, UnitError> {
+        self.0.list().await
+    }
+
+    /// Tells `sink` of services that are created, deleted, or started otherwise than `known` says, until the
+    /// result is dropped: as soon as the manager says that something has changed, and at each
+    /// [`LIST_EVERY`](Self::LIST_EVERY) in any case.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn watch_list(
+        &self,
+        mut known: Vec<Listed>,
+        sink: impl Fn(ListChange) + Send + 'static,
+    ) -> ListWatch {
+        let manager = self.clone();
+        let task = tokio::spawn(async move {
+            let mut changes = manager.0.list_changes();
+            loop {
+                // Either way the list is read.
+                let _ = tokio::time::timeout(Self::LIST_EVERY, changes.next()).await;
+                match manager.list().await {
+                    Ok(list) => {
+                        info::changes(&known, &list).into_iter().for_each(&sink);
+                        known = list;
+                    }
+                    Err(error) => tracing::debug!(%error, "Cannot read the list of services"),
+                }
+            }
+        });
+        ListWatch(task.abort_handle())
+    }
+
+    /// How often the list of services is read although nothing was heard.
+    pub const LIST_EVERY: Duration = Duration::from_secs(60);
+
+    /// The same manager, with the journal's files in this folder instead of their usual place. Windows has no
+    /// such files, and ignores it.
+    #[must_use]
+    pub fn with_journal_in(self, folder: impl AsRef<Path>) -> Self {
+        Self(self.0.with_journal_in(folder.as_ref()))
+    }
+}
+
+/// A watch on the list of services. Dropping it ends the watching.
+#[derive(Debug)]
+#[must_use = "dropping a watch ends it"]
+pub struct ListWatch(tokio::task::AbortHandle);
+
+impl Drop for ListWatch {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -6,15 +6,25 @@
 //! Event subscriptions of newer systems (`SubscribeServiceChangeNotifications`) are not used: they add nothing
 //! to a notification per service.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifesign_core::evidence::{Process, UnitReport};
+use lifesign_core::evidence::{Process, UnitReport, UnitState};
+use lifesign_core::time::Wall;
+use scm::{Access, Scm};
+use windows_sys::Win32::Foundation::ERROR_SERVICE_SPECIFIC_ERROR;
+use windows_sys::Win32::System::Services::SERVICE_STOPPED;
 
+use super::info::{Codes, Listed, UnitInfo};
 use super::{Scope, Sink, UnitError};
 
+#[path = "windows/config.rs"]
+mod config;
 #[path = "windows/observer.rs"]
 mod observer;
+#[path = "windows/obstacle.rs"]
+mod obstacle;
 #[path = "windows/orders.rs"]
 mod orders;
 #[path = "windows/scm.rs"]
@@ -27,6 +37,10 @@ mod watched;
 pub(super) const KIND: &str = "scm";
 pub(super) const LIST_COMMAND: &str = "sc query state= all";
 
+/// Between two looks while the service control manager's own restart is due.
+const SETTLE: Duration = Duration::from_millis(250);
+/// How often the list of services is read.
+const LIST_POLL: Duration = Duration::from_secs(10);
 /// How much longer than its time an order may take in a call that cannot be cut short.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -76,11 +90,70 @@ impl Manager {
     }
 
     pub(super) async fn restart(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
+        if let Some(why) = obstacle::shutdown() {
+            return Err(UnitError::Refused { name: name.to_owned(), why });
+        }
+        let _announced = self.0.as_ref().ok().map(|observer| observer.our_stop(name));
+        let restarted = self.carry_out(name, timeout, orders::restart).await;
+        // The watchers must see the end while it is known to be ours.
+        self.look(name).await;
+        restarted
+    }
+
+    pub(super) async fn repair(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
         let begun = tokio::time::Instant::now();
-        // What hangs gets killed early enough that the start has time, too.
-        self.stop(name, timeout / 2).await.map_err(|error| of_whole_order(error, timeout))?;
-        let rest = timeout.saturating_sub(begun.elapsed());
-        self.start(name, rest).await.map_err(|error| of_whole_order(error, timeout))
+        let refused = |why| Err(UnitError::Refused { name: name.to_owned(), why });
+        if let Some(why) = obstacle::shutdown().or_else(obstacle::update) {
+            return refused(why);
+        }
+        loop {
+            let rest = timeout.saturating_sub(begun.elapsed());
+            match self.carry_out(name, rest, orders::settle).await {
+                // Somebody else has done it.
+                Ok(Some(process)) => return Ok(Some(process)),
+                Ok(None) => {}
+                Err(UnitError::TimedOut { .. }) => {
+                    let report = self.look(name).await;
+                    return refused(format!("it is in a pending state: {}", report.os));
+                }
+                Err(error) => return Err(error),
+            }
+            // Its own restart is due, as far as the failure actions tell.
+            let report = self.look(name).await;
+            if report.state != UnitState::Starting {
+                break;
+            }
+            if rest.is_zero() {
+                return refused(format!(
+                    "the service control manager restarts it itself: {}",
+                    report.notes.join("; ")
+                ));
+            }
+            tokio::time::sleep(SETTLE).await;
+        }
+        match self.look(name).await.state {
+            // The manager's own restart has come meanwhile.
+            UnitState::Running(Some(process)) if begun.elapsed() >= SETTLE => Ok(Some(process)),
+            _ => self.restart(name, timeout.saturating_sub(begun.elapsed())).await,
+        }
+    }
+
+    pub(super) fn with_journal_in(self, _folder: &Path) -> Self {
+        self
+    }
+
+    pub(super) async fn info(&self, name: &str) -> Result<UnitInfo, UnitError> {
+        let report = self.look(name).await;
+        let owned = name.to_owned();
+        blocking(move || info(&owned, report)).await
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<Listed>, UnitError> {
+        blocking(list).await
+    }
+
+    pub(super) fn list_changes(&self) -> ListChanges {
+        ListChanges
     }
 
     /// Runs an order on a thread that may block. Some calls cannot be cut short; the caller is not kept by them.
@@ -104,13 +177,72 @@ impl Manager {
     }
 }
 
-/// A half that took too long is told with the time of the whole.
-fn of_whole_order(error: UnitError, timeout: Duration) -> UnitError {
-    match error {
-        UnitError::TimedOut { name, .. } => UnitError::TimedOut { name, after: timeout },
-        UnitError::NotFound { .. }
-        | UnitError::Denied { .. }
-        | UnitError::Failed { .. }
-        | UnitError::Unreachable { .. } => error,
+/// Tells that the list of services may have changed. The service control manager offers a notification for it that
+/// some systems lack (error 120); one call for the list in a while costs less than the thread it would need.
+pub(super) struct ListChanges;
+
+impl ListChanges {
+    /// Waits a while.
+    pub(super) async fn next(&mut self) {
+        tokio::time::sleep(LIST_POLL).await;
     }
+}
+
+/// Runs something that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, UnitError> + Send + 'static,
+) -> Result<T, UnitError> {
+    let shutting_down = |_| Err(UnitError::Unreachable { why: "the runtime is shutting down".to_owned() });
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(shutting_down)
+}
+
+fn info(name: &str, report: UnitReport) -> Result<UnitInfo, UnitError> {
+    let in_words = |error| orders::in_words(name, error);
+    let service = Scm::connect().and_then(|scm| scm.open(name, Access::Config)).map_err(in_words)?;
+    let config = service.config().map_err(in_words)?;
+    let status = service.status().map_err(in_words)?;
+    let process = if let UnitState::Running(process) = report.state { process } else { None };
+    let has_ended = status.dwCurrentState == SERVICE_STOPPED;
+    Ok(UnitInfo {
+        name: name.to_owned(),
+        title: config.title,
+        process,
+        // The creation time is a FILETIME: tenths of microseconds since 1601.
+        since: process
+            .filter(|process| process.started > 0)
+            .map(|process| Wall::from_millis((process.started / 10_000).cast_signed() - 11_644_473_600_000)),
+        state: report.state,
+        os: report.os,
+        start: config.start,
+        start_os: config.start_os,
+        lasts: !config.has_triggers,
+        codes: Codes {
+            win32: has_ended.then_some(status.dwWin32ExitCode),
+            specific: (has_ended && status.dwWin32ExitCode == ERROR_SERVICE_SPECIFIC_ERROR)
+                .then_some(status.dwServiceSpecificExitCode),
+            ..Codes::default()
+        },
+        restarts: None,
+        needs: config.needs,
+        needed_by: service.dependents(false).unwrap_or_default(),
+        policy: service.policy().map_err(in_words)?,
+    })
+}
+
+fn list() -> Result<Vec<Listed>, UnitError> {
+    let unreachable = |error: scm::ScmError| UnitError::Unreachable { why: error.to_string() };
+    let scm = Scm::connect_to_list().map_err(unreachable)?;
+    let mut services = Vec::new();
+    for name in scm.names().map_err(unreachable)? {
+        match scm.open(&name, Access::Config).and_then(|service| service.config()) {
+            Ok(config) => services.push(Listed { name, start: config.start }),
+            Err(error) if config::is_denied(error) => {
+                tracing::debug!(service = name, "Its configuration is not ours to read");
+            }
+            // Deleted since the list was made.
+            Err(_) => {}
+        }
+    }
+    services.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(services)
 }

@@ -1,4 +1,5 @@
 //! A systemd of the test's own, and what its watcher has heard.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -61,6 +62,40 @@ impl Lab {
         self.script(&all)
     }
 
+    /// Starts a journal in the lab, and gives the folder of its files as this process sees it.
+    pub(crate) fn journal(&self) -> PathBuf {
+        let rules = "[Journal]\nStorage=volatile\nReadKMsg=no\nRateLimitBurst=0\n";
+        std::fs::write(self.dir().join("etc/journald.conf"), rules).unwrap();
+        // The journal looks there for which start of a unit a line is of.
+        let pre = "sh -c 'ln -sfn $XDG_RUNTIME_DIR/systemd/units /run/systemd/units'";
+        let exec = "/lib/systemd/systemd-journald\nStandardOutput=null\nStandardError=null";
+        self.unit("journald.service", &format!("Type=notify\nExecStartPre={pre}\nExecStart={exec}"));
+        self.systemctl(&["start", "journald.service"]);
+        let pid = self.systemctl(&["show", "-p", "MainPID", "--value", "journald.service"]);
+        PathBuf::from(format!("/proc/{}/root/run/log/journal", pid.trim()))
+    }
+
+    /// Kills the bus, as a crash would.
+    pub(crate) fn kill_bus(&self) {
+        let pid = self.systemctl(&["show", "-p", "MainPID", "--value", "dbus.service"]);
+        kill("KILL", &[pid.trim().parse().unwrap()]);
+    }
+
+    /// Enables the unit `name`, by systemd itself: `systemctl` would write into the machine's own folders.
+    pub(crate) fn enable(&self, name: &str) {
+        let manager =
+            ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"];
+        let call = ["EnableUnitFiles", "asbb", "1", name, "false", "false"];
+        let enabled = self.script(&[&["exec", "busctl", "--user", "call"], &manager[..], &call].concat());
+        assert!(enabled.status.success(), "{}", String::from_utf8_lossy(&enabled.stderr));
+        self.systemctl(&["daemon-reload"]);
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.dir().join("units").join(name)).unwrap();
+        self.systemctl(&["daemon-reload"]);
+    }
+
     /// A fifo on which a unit waits (`read line <$XDG_RUNTIME_DIR/gate`).
     pub(crate) fn gate(&self) -> Gate {
         let path = self.dir().join("run/gate");
@@ -108,6 +143,7 @@ pub(crate) struct Ear {
     reports: mpsc::UnboundedReceiver<(Instant, UnitReport)>,
     pub(crate) heard: Arc<Mutex<Vec<UnitReport>>>,
     first_end: Option<Instant>,
+    back: Option<UnitReport>,
 }
 
 impl Ear {
@@ -120,7 +156,7 @@ impl Ear {
             // The test may have ended.
             let _ = sender.send((Instant::now(), report));
         });
-        Self { watch: Some(manager.watch(name, sink)), reports, heard, first_end: None }
+        Self { watch: Some(manager.watch(name, sink)), reports, heard, first_end: None, back: None }
     }
 
     /// Waits for the next report that `wanted` takes, leaving out those before it.
@@ -131,7 +167,10 @@ impl Ear {
     ) -> (Instant, T) {
         let search = async {
             loop {
-                let (at, report) = self.reports.recv().await.expect("the watch has ended");
+                let (at, report) = match self.back.take() {
+                    Some(report) => (Instant::now(), report),
+                    None => self.reports.recv().await.expect("the watch has ended"),
+                };
                 if matches!(report.state, UnitState::Stopped { .. }) {
                     self.first_end.get_or_insert(at);
                 }
@@ -149,6 +188,11 @@ impl Ear {
     /// When the first end was heard among the reports taken so far, with a cause or without.
     pub(crate) fn first_end(&self) -> Option<Instant> {
         self.first_end
+    }
+
+    /// Puts the newest report back, to be heard again.
+    pub(crate) fn again(&mut self) {
+        self.back = self.heard.lock().unwrap().last().cloned();
     }
 
     pub(crate) async fn running(&mut self) -> Process {

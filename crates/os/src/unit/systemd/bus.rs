@@ -163,8 +163,46 @@ impl Session {
         Ok(matches!(state.as_str(), "active" | "reloading" | "refreshing"))
     }
 
+    /// All properties of the unit at `path`, of each interface it has.
+    pub(crate) async fn values(&self, path: &str) -> zbus::Result<HashMap<String, OwnedVariant>> {
+        let mut values: HashMap<String, OwnedVariant> = self.all(path, UNIT).await?.body().deserialize()?;
+        if path.ends_with("_2eservice") {
+            let service: HashMap<String, OwnedVariant> =
+                self.all(path, SERVICE).await?.body().deserialize()?;
+            values.extend(service);
+        }
+        Ok(values)
+    }
+
+    /// Every unit file: its path and whether it is `enabled`, `disabled`, `masked`, ….
+    pub(crate) async fn unit_files(&self) -> zbus::Result<Vec<(String, String)>> {
+        self.manager("ListUnitFiles", &()).await?.body().deserialize()
+    }
+
+    /// Names of the units in memory, with whether they are `loaded`.
+    pub(crate) async fn units(&self) -> zbus::Result<Vec<(String, String)>> {
+        type Row =
+            (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+        let rows: Vec<Row> = self.manager("ListUnits", &()).await?.body().deserialize()?;
+        Ok(rows.into_iter().map(|row| (row.0, row.2)).collect())
+    }
+
+    /// Whether the file of the unit `name` is `enabled`, `disabled`, ….
+    pub(crate) async fn unit_file_state(&self, name: &str) -> zbus::Result<String> {
+        self.manager("GetUnitFileState", &(name,)).await?.body().deserialize()
+    }
+
+    /// `running`, `degraded`, `stopping`, …: systemd's state as a whole.
+    pub(crate) async fn system_state(&self) -> zbus::Result<String> {
+        String::try_from(self.property(MANAGER_PATH, MANAGER, "SystemState").await?)
+    }
+
     async fn one(&self, path: &str, property: &str) -> zbus::Result<OwnedVariant> {
-        let body = (UNIT, property);
+        self.property(path, UNIT, property).await
+    }
+
+    async fn property(&self, path: &str, interface: &str, property: &str) -> zbus::Result<OwnedVariant> {
+        let body = (interface, property);
         self.connection
             .call_method(Some(SYSTEMD), path, Some(PROPERTIES), "Get", &body)
             .await?

@@ -1,7 +1,10 @@
 //! systemd over D-Bus: signals for meaning, a pidfd for speed, a slow poll to reconcile.
 
 mod bus;
+mod info;
+mod journal;
 mod meaning;
+mod policy;
 mod properties;
 mod tracker;
 mod watcher;
@@ -9,7 +12,9 @@ mod watcher;
 use std::borrow::Cow;
 
 pub(crate) use bus::{Link, Session, keep};
+pub(crate) use info::{info, start_type};
 pub(crate) use meaning::{state, words};
+pub(crate) use properties::Properties;
 pub(crate) use watcher::Watcher;
 
 /// The suffixes that systemd knows (`systemd.unit(5)`).

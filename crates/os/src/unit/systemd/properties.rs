@@ -45,6 +45,23 @@ pub(crate) struct Properties {
     pub(crate) stop: StopManner,
     /// Which start of the unit this is: marks its lines in the journal.
     pub(crate) invocation: [u8; 16],
+    /// What systemd does about its end.
+    pub(crate) recovery: Recovery,
+}
+
+/// `Restart=` and what belongs to it. Times are microseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Recovery {
+    /// `no`, `always`, `on-failure`, …
+    pub(crate) restart: String,
+    /// `RestartSec=`.
+    pub(crate) pause: u64,
+    /// `StartLimitBurst=`; 0: no limit.
+    pub(crate) burst: u32,
+    /// `StartLimitIntervalSec=`; 0: no limit.
+    pub(crate) interval: u64,
+    /// `Type=oneshot`.
+    pub(crate) is_oneshot: bool,
 }
 
 /// How systemd stops a unit, as far as an end by a signal can be told from that.
@@ -67,10 +84,11 @@ impl StopManner {
     /// Whether a process that ended by this signal, without a word of systemd before, cannot have been stopped by
     /// systemd.
     pub(crate) fn never_sends(&self, signal: i32) -> bool {
-        !self.commands
-            && self.timeout >= STOP_IS_TOLD_WITHIN
-            && !self.signals.contains(&signal)
-            && !(self.hangs_up && signal == SIGHUP)
+        let may = self.commands
+            || self.timeout < STOP_IS_TOLD_WITHIN
+            || self.signals.contains(&signal)
+            || (self.hangs_up && signal == SIGHUP);
+        !may
     }
 }
 
@@ -107,6 +125,11 @@ impl Properties {
                 }
             }
             ("RemainAfterExit", Variant::Bool(yes)) => self.remain_after_exit = *yes,
+            ("Restart", Variant::Str(when)) => self.recovery.restart = when.to_string(),
+            ("RestartUSec", Variant::U64(span)) => self.recovery.pause = *span,
+            ("StartLimitBurst", Variant::U32(starts)) => self.recovery.burst = *starts,
+            ("StartLimitIntervalUSec", Variant::U64(span)) => self.recovery.interval = *span,
+            ("Type", Variant::Str(kind)) => self.recovery.is_oneshot = kind.as_str() == "oneshot",
             ("NRestarts", Variant::U32(count)) => self.restarts = *count,
             ("KillSignal", Variant::I32(signal)) => self.stop.signals[0] = *signal,
             ("RestartKillSignal", Variant::I32(signal)) => self.stop.signals[1] = *signal,

@@ -79,7 +79,12 @@ impl Tracker {
             if self.gone == Some(before) {
                 return None;
             }
-            let os = "ended and was started again before systemd could say how".to_owned();
+            let os = match unit.restarts {
+                0 => "ended and was started again before systemd could say how".to_owned(),
+                count => {
+                    format!("ended and was started again before systemd could say how (NRestarts {count})")
+                }
+            };
             (UnitState::Stopped { ordered: self.was_stopping(), exit: Exit::Unseen }, os)
         } else {
             return None;
@@ -143,6 +148,11 @@ impl Tracker {
         }
         self.last = Some(report.clone());
         reports.push(report);
+    }
+
+    /// What was said last.
+    pub(crate) fn last(&self) -> Option<&UnitReport> {
+        self.last.as_ref()
     }
 
     /// Whether what was said last is that its main process runs.

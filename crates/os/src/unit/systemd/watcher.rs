@@ -1,18 +1,23 @@
 //! One watched unit: brings signals, pidfd and poll together.
 
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifesign_core::evidence::{Process, UnitReport, UnitState};
+use lifesign_core::evidence::{MAX_NOTES, Process, UnitReport, UnitState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
 use super::bus::{Link, Reading, Session};
-use super::properties::Properties;
+use super::policy::policy;
+use super::properties::{Properties, Recovery};
 use super::tracker::Tracker;
-use super::{full_name, means_not_found};
+use super::{full_name, journal, means_not_found};
 use crate::pidfd::PidFd;
+use crate::unit::policy::{Hole, holes};
+use crate::unit::vitals::Vitals;
 use crate::unit::{RECONCILE_EVERY, Sink};
 
 /// How long systemd may take to say why a main process has ended, before it is asked.
@@ -24,6 +29,12 @@ const WORD_FOLLOWS: Duration = Duration::from_millis(40);
 const ANSWER_FOLLOWS: Duration = Duration::from_millis(60);
 /// How long the signals may take that its answer promises, before everything is read anew.
 const SIGNALS_FOLLOW: Duration = Duration::from_millis(500);
+
+/// How long after a death its last lines are looked for: they are on their way to the journal by then.
+const LINES_FOLLOW: Duration = Duration::from_millis(100);
+
+/// Text that is being gathered about a death.
+type Evidence = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
 /// The main process of the watched unit.
 struct Main {
@@ -59,16 +70,34 @@ pub(crate) struct Watcher {
     main: Option<Main>,
     /// The main process is gone, and systemd has not yet said so.
     patience: Option<Patience>,
+    /// Where the journal lies, if not in its usual place.
+    journal: Option<Arc<Path>>,
+    /// What systemd does about an end, and what there is to say about that.
+    recovery: Option<Recovery>,
+    notes: Vec<String>,
+    /// Which start of the unit the newest picture is of, and of which one the end is looked into.
+    invocation: [u8; 16],
+    looked_into: [u8; 16],
+    /// What the main process last used.
+    vitals: Option<Vitals>,
+    evidence: Option<Evidence>,
 }
 
 impl Watcher {
-    pub(crate) fn new(name: &str, sink: Sink) -> Self {
+    pub(crate) fn new(name: &str, sink: Sink, journal: Option<Arc<Path>>) -> Self {
         Self {
             name: full_name(name).into_owned(),
             sink,
             tracker: Tracker::default(),
             main: None,
             patience: None,
+            journal,
+            recovery: None,
+            notes: Vec::new(),
+            invocation: [0; 16],
+            looked_into: [0; 16],
+            vitals: None,
+            evidence: None,
         }
     }
 
@@ -142,13 +171,17 @@ impl Watcher {
                     Some(Patience::Signals(_)) => reading = self.read(session, &path).await?,
                     None => {}
                 },
+                text = gathered(&mut self.evidence) => self.tell_evidence(text),
                 changed = reloads.changed() => if changed.is_ok() {
                     reading = self.read(session, &path).await?;
                 },
-                _ = poll.tick() => if session.state_change(&path).await? != reading.properties.state_change {
-                    tracing::debug!(unit = self.name, "Found a change that no signal had told of");
-                    reading = self.read(session, &path).await?;
-                },
+                _ = poll.tick() => {
+                    self.sample();
+                    if session.state_change(&path).await? != reading.properties.state_change {
+                        tracing::debug!(unit = self.name, "Found a change that no signal had told of");
+                        reading = self.read(session, &path).await?;
+                    }
+                }
             }
         }
     }
@@ -197,15 +230,87 @@ impl Watcher {
 
     /// Reports what `unit` adds.
     fn take(&mut self, unit: &Properties) {
+        self.read_policy(unit);
         self.follow(unit);
+        if self.main.as_ref().is_none_or(|main| !main.gone) {
+            self.invocation = unit.invocation;
+        }
         if self.main.as_ref().is_some_and(|main| main.gone) {
             // systemd has not noticed yet that its main process is gone; its picture is of the past.
             self.patience = self.patience.or_else(Patience::begin);
             return;
         }
         self.patience = None;
-        let reports = self.tracker.read(unit, self.main.as_ref().map(|main| main.process));
+        let mut reports = self.tracker.read(unit, self.main.as_ref().map(|main| main.process));
+        if unit.awaits_restart() {
+            let pause = Duration::from_micros(unit.recovery.pause);
+            for report in reports.iter_mut().filter(|report| report.state == UnitState::Starting) {
+                report.notes.push(format!("systemd itself starts it again in {pause:?} (RestartSec)"));
+            }
+        }
         self.tell(reports);
+    }
+
+    /// What systemd does about an end, and whether that has holes.
+    fn read_policy(&mut self, unit: &Properties) {
+        if self.recovery.as_ref() == Some(&unit.recovery) {
+            return;
+        }
+        let is_news = self.recovery.replace(unit.recovery.clone()).is_some();
+        let policy = policy(&unit.recovery);
+        let found = holes(&policy);
+        self.notes = found.iter().filter(|hole| hole.is_worth_a_warning()).map(Hole::to_string).collect();
+        if !self.notes.is_empty() {
+            let holes: Vec<&str> = found.iter().map(Hole::word).collect();
+            tracing::warn!(
+                unit = self.name,
+                policy = policy.words,
+                ?holes,
+                "systemd's recovery of a unit has holes; `lifesign discover` explains them"
+            );
+        }
+        if is_news && let Some(last) = self.tracker.last().cloned() {
+            tracing::info!(
+                unit = self.name,
+                policy = policy.words,
+                "systemd's recovery of a unit has changed"
+            );
+            self.tell(vec![last]);
+        }
+    }
+
+    /// Notes what the main process uses, for the day it is gone.
+    fn sample(&mut self) {
+        if let Some(main) = self.main.as_ref().filter(|main| !main.gone) {
+            self.vitals = Vitals::of(main.process).or(self.vitals.take());
+        }
+    }
+
+    /// An end that nobody ordered: gathers what is left of it, beside the watching.
+    fn look_into(&mut self) {
+        if self.looked_into == self.invocation && self.evidence.is_some() {
+            return;
+        }
+        self.looked_into = self.invocation;
+        let (name, invocation, folder) = (self.name.clone(), self.invocation, self.journal.clone());
+        let vitals = self.vitals.take().map(|vitals| vitals.to_string());
+        self.evidence = Some(Box::pin(async move {
+            sleep(LINES_FOLLOW).await;
+            let lines = journal::last_lines(&name, &invocation, folder.as_deref()).await;
+            match (vitals, lines) {
+                (Some(vitals), Some(lines)) => Some(format!("{vitals}\n{lines}")),
+                (vitals, lines) => vitals.or(lines),
+            }
+        }));
+    }
+
+    /// The present state once more, with what is left of the life before it.
+    fn tell_evidence(&mut self, text: Option<String>) {
+        self.evidence = None;
+        if let (Some(mut report), Some(text)) = (self.tracker.last().cloned(), text) {
+            report.last_output = Some(journal::within_limit(text));
+            self.tell(vec![report]);
+        }
     }
 
     /// Holds the main process that `unit` names.
@@ -228,6 +333,7 @@ impl Watcher {
             }
         };
         self.main = Some(Main { process, life: unit.exec_start, handle, gone });
+        self.sample();
     }
 
     fn blind(&mut self, error: &zbus::Error) -> Vec<UnitReport> {
@@ -243,9 +349,17 @@ impl Watcher {
         self.tracker.blind(format!("systemd does not answer about the unit: {error}"))
     }
 
-    fn tell(&self, reports: Vec<UnitReport>) {
-        let sink = Arc::clone(&self.sink);
-        reports.into_iter().for_each(|report| sink(report));
+    fn tell(&mut self, reports: Vec<UnitReport>) {
+        for mut report in reports {
+            if matches!(report.state, UnitState::Stopped { ordered: false, .. })
+                && report.last_output.is_none()
+            {
+                self.look_into();
+            }
+            report.notes.extend(self.notes.iter().cloned());
+            report.notes.truncate(MAX_NOTES);
+            (self.sink)(report);
+        }
     }
 }
 
@@ -257,6 +371,14 @@ async fn gone(main: &mut Option<Main>) {
             *gone = true;
         }
         _ => std::future::pending().await,
+    }
+}
+
+/// Waits for what is being gathered; for ever while there is nothing.
+async fn gathered(evidence: &mut Option<Evidence>) -> Option<String> {
+    match evidence {
+        Some(evidence) => evidence.await,
+        None => std::future::pending().await,
     }
 }
 

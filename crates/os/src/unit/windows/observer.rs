@@ -270,7 +270,7 @@ impl Rounds {
         for (&id, unit) in &mut self.units {
             if key(&unit.name) == key(name) {
                 unit.attend(id, &self.mailbox, &mut self.scm, &mut self.retired);
-                seen = unit.tracker.last().cloned().map(|report| Look { report, gone: unit.buried_pid() });
+                seen = unit.told().cloned().map(|report| Look { report, gone: unit.buried_pid() });
             }
         }
         seen.unwrap_or_else(|| {

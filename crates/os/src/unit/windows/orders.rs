@@ -26,6 +26,8 @@ use crate::unit::UnitError;
 
 /// Between two looks at a service on its way; the end of its process is seen at once.
 const PACE: Duration = Duration::from_millis(20);
+/// How long a service that was stopped for another may take to start, however little time is left.
+const DEPENDENT_TAKES: Duration = Duration::from_secs(30);
 /// The exit code of what lifesign kills, as `taskkill /F` sets it.
 const KILLED: u32 = 1;
 
@@ -73,6 +75,67 @@ pub(super) fn start(name: &str, gone: Option<u32>, limit: Duration) -> Result<Op
         if look.status.dwCurrentState == SERVICE_RUNNING {
             return Ok(look.process());
         }
+        order.pace(&look)?;
+    }
+}
+
+/// Stops the service and what needs it, starts it, and starts again what was stopped for it.
+///
+/// The service control manager refuses to stop what running services need, so those are stopped first, the last
+/// started one first, and started again in the opposite order.
+pub(super) fn restart(name: &str, gone: Option<u32>, limit: Duration) -> Result<Option<Process>, UnitError> {
+    let deadline = Instant::now() + limit;
+    let rest = || deadline.saturating_duration_since(Instant::now());
+    let dependents = dependents(name);
+    for dependent in &dependents {
+        stop(dependent, None, rest() / 2).map_err(|error| UnitError::Failed {
+            name: name.to_owned(),
+            why: format!("it was not stopped, because what needs it did not stop: {error}"),
+        })?;
+    }
+    // What hangs gets killed early enough that the start has time, too.
+    let restarted = stop(name, gone, rest() / 2).and_then(|()| start(name, gone, rest()));
+    let mut left = Vec::new();
+    // Also after a failure: what ran before is not left standing for the sake of another.
+    for dependent in dependents.iter().rev() {
+        if let Err(error) = start(dependent, None, rest().max(DEPENDENT_TAKES)) {
+            tracing::error!(service = dependent, %error, "A service that was stopped for another does not start again");
+            left.push(error.to_string());
+        }
+    }
+    let process = restarted?;
+    if left.is_empty() {
+        return Ok(process);
+    }
+    let why = format!("it runs again, but what was stopped for it does not: {}", left.join("; "));
+    Err(UnitError::Failed { name: name.to_owned(), why })
+}
+
+/// The running services that need this one; none where that cannot be asked: the stop is refused then.
+fn dependents(name: &str) -> Vec<String> {
+    let asked = Scm::connect()
+        .and_then(|scm| scm.open(name, Access::Config))
+        .and_then(|service| service.dependents(true));
+    asked.unwrap_or_else(|error| {
+        tracing::debug!(service = name, %error, "Cannot ask which services need it");
+        Vec::new()
+    })
+}
+
+/// Waits while the service is in a pending state. Gives the process that runs after such a wait: somebody else has
+/// restarted it.
+pub(super) fn settle(name: &str, gone: Option<u32>, limit: Duration) -> Result<Option<Process>, UnitError> {
+    let mut order = Order::begin(name, Access::Look, gone, limit)?;
+    let mut has_waited = false;
+    loop {
+        let look = order.look()?;
+        let is_pending =
+            !matches!(look.status.dwCurrentState, SERVICE_STOPPED | SERVICE_RUNNING | SERVICE_PAUSED);
+        if look.is_still() || !is_pending {
+            let runs = has_waited && look.status.dwCurrentState == SERVICE_RUNNING;
+            return Ok(look.process().filter(|_| runs));
+        }
+        has_waited = true;
         order.pace(&look)?;
     }
 }
@@ -321,7 +384,7 @@ fn no_such_process(pid: u32) -> bool {
         .is_err_and(|error| error.raw_os_error() == Some(ERROR_INVALID_PARAMETER.cast_signed()))
 }
 
-fn in_words(name: &str, error: ScmError) -> UnitError {
+pub(super) fn in_words(name: &str, error: ScmError) -> UnitError {
     let name = name.to_owned();
     match error {
         error if error.is_not_found() => UnitError::NotFound { name },

@@ -16,8 +16,9 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::System::Services::{
     CloseServiceHandle, ControlService, NotifyServiceStatusChangeW, OpenSCManagerW, OpenServiceW,
-    QueryServiceStatusEx, SC_HANDLE, SC_MANAGER_CONNECT, SC_STATUS_PROCESS_INFO, SERVICE_CONTROL_STOP,
-    SERVICE_NOTIFY_2W, SERVICE_QUERY_STATUS, SERVICE_START, SERVICE_STATUS, SERVICE_STATUS_PROCESS,
+    QueryServiceStatusEx, SC_HANDLE, SC_MANAGER_CONNECT, SC_MANAGER_ENUMERATE_SERVICE,
+    SC_STATUS_PROCESS_INFO, SERVICE_CONTROL_STOP, SERVICE_ENUMERATE_DEPENDENTS, SERVICE_NOTIFY_2W,
+    SERVICE_QUERY_CONFIG, SERVICE_QUERY_STATUS, SERVICE_START, SERVICE_STATUS, SERVICE_STATUS_PROCESS,
     SERVICE_STOP, StartServiceW,
 };
 
@@ -35,6 +36,8 @@ pub(super) enum Access {
     Start,
     /// Send it the stop control.
     Stop,
+    /// Ask for its configuration and for what needs it.
+    Config,
 }
 
 /// A refusal by the service control manager, by its number.
@@ -42,7 +45,8 @@ pub(super) enum Access {
 pub(super) struct ScmError(pub(super) u32);
 
 impl ScmError {
-    fn last() -> Self {
+    /// What the last call on this thread was refused with.
+    pub(super) fn last() -> Self {
         Self(io::Error::last_os_error().raw_os_error().map_or(0, i32::cast_unsigned))
     }
 
@@ -113,9 +117,26 @@ impl Scm {
     /// # Errors
     /// When the service control manager is not there or does not let us in.
     pub(super) fn connect() -> Result<Self, ScmError> {
+        Self::connect_with(SC_MANAGER_CONNECT)
+    }
+
+    /// Connects, with the right to list services as well.
+    ///
+    /// # Errors
+    /// Like [`connect`](Self::connect).
+    pub(super) fn connect_to_list() -> Result<Self, ScmError> {
+        Self::connect_with(SC_MANAGER_CONNECT | SC_MANAGER_ENUMERATE_SERVICE)
+    }
+
+    fn connect_with(access: u32) -> Result<Self, ScmError> {
         // SAFETY: null names mean this machine and its active database.
-        let handle = unsafe { OpenSCManagerW(null(), null(), SC_MANAGER_CONNECT) };
+        let handle = unsafe { OpenSCManagerW(null(), null(), access) };
         if handle.is_null() { Err(ScmError::last()) } else { Ok(Self(Handle(handle))) }
+    }
+
+    /// The raw handle, for calls in other files.
+    pub(super) fn raw(&self) -> SC_HANDLE {
+        self.0.0
     }
 
     /// Opens a service by its key name.
@@ -129,6 +150,7 @@ impl Scm {
                 Access::Look => 0,
                 Access::Start => SERVICE_START,
                 Access::Stop => SERVICE_STOP,
+                Access::Config => SERVICE_QUERY_CONFIG | SERVICE_ENUMERATE_DEPENDENTS,
             };
         // SAFETY: the manager's handle is open, the name is NUL-terminated.
         let handle = unsafe { OpenServiceW(self.0.0, name.as_ptr(), access) };
@@ -141,6 +163,11 @@ impl Scm {
 pub(super) struct Service(Handle);
 
 impl Service {
+    /// The raw handle, for calls in other files.
+    pub(super) fn raw(&self) -> SC_HANDLE {
+        self.0.0
+    }
+
     /// Asks for the status.
     ///
     /// # Errors

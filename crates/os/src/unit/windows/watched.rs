@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lifesign_core::evidence::{UnitReport, UnitState};
+use lifesign_core::evidence::{MAX_NOTES, UnitReport, UnitState};
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_ALREADY_REGISTERED, ERROR_INVALID_PARAMETER, ERROR_SERVICE_MARKED_FOR_DELETE,
-    ERROR_SERVICE_NOTIFY_CLIENT_LAGGING,
+    ERROR_ACCESS_DENIED, ERROR_ALREADY_REGISTERED, ERROR_INVALID_PARAMETER, ERROR_PROCESS_ABORTED,
+    ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOTIFY_CLIENT_LAGGING,
 };
 use windows_sys::Win32::System::Services::{
     SERVICE_NOTIFY_2W, SERVICE_NOTIFY_CONTINUE_PENDING, SERVICE_NOTIFY_DELETE_PENDING,
@@ -25,7 +25,14 @@ use super::observer::Mailbox;
 use super::scm::{Access, Scm, ScmError, Service, Status, empty_notification};
 use super::tracker::{Death, Main, Sight, Tracker};
 use crate::process_handle::{ExitWatch, ProcessHandle, Rights};
+use crate::unit::policy::{Failure, Failures, Hole, Policy, holes};
+use crate::unit::vitals::Vitals;
 use crate::unit::{RECONCILE_EVERY, Sink};
+
+/// How often the failure actions are read again.
+const POLICY_EVERY: Duration = Duration::from_secs(60);
+/// How much later than it says the service control manager may restart a service.
+const RESTART_LATE: Duration = Duration::from_secs(5);
 
 /// How soon a deleted or lagging service is opened again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
@@ -92,6 +99,19 @@ pub(super) struct Unit {
     /// Meanwhile its number may pass to another program, which must not be taken for the service.
     buried: Option<Death>,
     empty_notifications: u32,
+    /// What the service control manager does about its end, and what there is to say about that.
+    policy: Option<Policy>,
+    policy_due: Instant,
+    notes: Vec<String>,
+    failures: Failures,
+    /// Until when the service control manager's own restart is waited for.
+    own_restart: Option<Instant>,
+    /// What was told last; `None` before the first report.
+    told: Option<UnitReport>,
+    /// What the main process last used.
+    vitals: Option<Vitals>,
+    /// The last status was that of a service that stopped with an error, not of one that died.
+    has_reported_end: bool,
     /// When it is to be looked at next.
     pub(super) due: Instant,
 }
@@ -109,8 +129,21 @@ impl Unit {
             held: None,
             buried: None,
             empty_notifications: 0,
+            policy: None,
+            policy_due: Instant::now(),
+            notes: Vec::new(),
+            failures: Failures::default(),
+            own_restart: None,
+            told: None,
+            vitals: None,
+            has_reported_end: false,
             due: Instant::now(),
         }
+    }
+
+    /// The newest report, as it was told.
+    pub(super) fn told(&self) -> Option<&UnitReport> {
+        self.told.as_ref()
     }
 
     /// Lets go of the service, which also ends its notification.
@@ -162,15 +195,114 @@ impl Unit {
         if self.open(scm).is_ok() {
             self.arm(id, retired);
         }
+        self.read_policy(scm);
         let news = self.look(mailbox, scm, retired);
         self.hold_on(id, mailbox);
+        self.sample();
         if !news.is_empty() {
             self.empty_notifications = 0;
         }
         for report in news {
-            if self.live.load(Ordering::Acquire) {
-                (self.sink)(report);
+            self.tell(report);
+        }
+        self.await_own_restart();
+    }
+
+    /// Reports, with what belongs to it; after an end that the service control manager itself is going to repair,
+    /// that as well.
+    fn tell(&mut self, mut report: UnitReport) {
+        let mut own_restart = None;
+        match report.state {
+            UnitState::Stopped { ordered: false, .. } => {
+                report.last_output = self.vitals.take().map(|vitals| vitals.to_string());
+                let failure = if self.has_reported_end { Failure::Error } else { Failure::Crash };
+                let now = Instant::now();
+                own_restart =
+                    self.policy.as_ref().and_then(|policy| self.failures.restart_after(failure, policy, now));
+                self.own_restart = own_restart.map(|pause| now + pause + RESTART_LATE);
             }
+            UnitState::CouldNotLook(_) => {}
+            _ => self.own_restart = None,
+        }
+        let os = report.os.clone();
+        self.hand_on(report);
+        if let Some(pause) = own_restart {
+            let mut waiting = UnitReport::new(UnitState::Starting, os);
+            waiting.notes.push(format!(
+                "the service control manager itself starts it again in {pause:?} (failure actions)"
+            ));
+            self.hand_on(waiting);
+        }
+    }
+
+    fn hand_on(&mut self, mut report: UnitReport) {
+        report.notes.extend(self.notes.iter().cloned());
+        report.notes.truncate(MAX_NOTES);
+        self.told = Some(report.clone());
+        if self.live.load(Ordering::Acquire) {
+            (self.sink)(report);
+        }
+    }
+
+    /// Says that a service stands still after all, when the restart that its failure actions promise has not come.
+    fn await_own_restart(&mut self) {
+        let Some(until) = self.own_restart else { return };
+        if Instant::now() < until {
+            self.due = self.due.min(until);
+            return;
+        }
+        self.own_restart = None;
+        if let Some(mut report) = self.tracker.last().cloned() {
+            report.notes.push(
+                "the service control manager has not started it again, although its failure actions say so"
+                    .to_owned(),
+            );
+            self.hand_on(report);
+        }
+    }
+
+    /// What the service control manager does about an end, and whether that has holes.
+    fn read_policy(&mut self, scm: &mut Option<Scm>) {
+        if Instant::now() < self.policy_due {
+            return;
+        }
+        self.policy_due = Instant::now() + POLICY_EVERY;
+        // A handle of its own, soon closed: who may look need not be allowed to read the configuration.
+        let Some(manager) = scm.as_ref() else { return };
+        let asked = manager.open(&self.name, Access::Config).and_then(|service| service.policy());
+        let policy = match asked {
+            Ok(policy) => policy,
+            Err(error) => {
+                tracing::debug!(service = self.name, %error, "Cannot read the failure actions");
+                return;
+            }
+        };
+        if policy == self.policy {
+            return;
+        }
+        let found = policy.as_ref().map(holes).unwrap_or_default();
+        self.notes = found.iter().filter(|hole| hole.is_worth_a_warning()).map(Hole::to_string).collect();
+        let words = policy.as_ref().map_or("", |policy| &policy.words);
+        if !self.notes.is_empty() {
+            let holes: Vec<&str> = found.iter().map(Hole::word).collect();
+            tracing::warn!(
+                service = self.name,
+                policy = words,
+                ?holes,
+                "The recovery of a service has holes; `lifesign discover` explains them"
+            );
+        }
+        self.policy = policy;
+        if let Some(mut report) = self.told.take() {
+            report.notes.clear();
+            self.hand_on(report);
+        }
+    }
+
+    /// Notes what the main process uses, for the day it is gone.
+    fn sample(&mut self) {
+        if let Some(held) = &self.held {
+            self.vitals = Vitals::of(held.process.process()).or(self.vitals.take());
         }
     }
 
@@ -229,6 +361,8 @@ impl Unit {
             }
             main = self.main(&status);
         }
+        self.has_reported_end =
+            status.dwCurrentState == SERVICE_STOPPED && status.dwWin32ExitCode != ERROR_PROCESS_ABORTED;
         self.tracker.see(&Sight {
             state: status.dwCurrentState,
             win32: status.dwWin32ExitCode,

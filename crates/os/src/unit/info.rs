@@ -1,0 +1,150 @@
+//! Everything the system knows about one unit, in one model for systemd and the service control manager, with the
+//! system's own words beside ours.
+
+use lifesign_core::evidence::{Process, UnitState};
+use lifesign_core::time::Wall;
+
+use super::policy::Policy;
+
+/// When a unit is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StartType {
+    /// At boot (systemd: `enabled`; Windows: auto, boot and system start).
+    Automatic,
+    /// At boot, some minutes after the others (Windows only).
+    Delayed,
+    /// When somebody or something asks for it (systemd: `disabled`, `static`, `indirect`, `generated`).
+    Manual,
+    /// Never (systemd: `masked`).
+    Disabled,
+}
+
+impl StartType {
+    /// The word for it: `automatic`, `delayed`, `manual`, `disabled`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Automatic => "automatic",
+            Self::Delayed => "delayed",
+            Self::Manual => "manual",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Whether it ought to run without anybody asking for it.
+    pub fn is_automatic(self) -> bool {
+        matches!(self, Self::Automatic | Self::Delayed)
+    }
+}
+
+/// How it last ended, in the system's own numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Codes {
+    /// Windows: `dwWin32ExitCode`.
+    pub win32: Option<u32>,
+    /// Windows: `dwServiceSpecificExitCode`, where the service has given one (`win32` is 1066 then).
+    pub specific: Option<u32>,
+    /// systemd: `Result`.
+    pub result: Option<String>,
+    /// systemd: the exit code of the main process.
+    pub status: Option<i32>,
+    /// systemd: the signal that ended the main process.
+    pub signal: Option<i32>,
+}
+
+/// One unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitInfo {
+    /// Its name, as orders take it.
+    pub name: String,
+    /// What it calls itself for people; empty where it does not.
+    pub title: String,
+    /// Its state in our words.
+    pub state: UnitState,
+    /// Its state in the system's words.
+    pub os: String,
+    /// Its main process.
+    pub process: Option<Process>,
+    /// Since when it is in this state; the service control manager knows it of running ones only.
+    pub since: Option<Wall>,
+    /// When it is started.
+    pub start: StartType,
+    /// The system's own word for that: `enabled`, `SERVICE_AUTO_START (delayed)`.
+    pub start_os: String,
+    /// Whether it runs until it is stopped. Others do their work and end by themselves (systemd: `Type=oneshot`;
+    /// Windows: started by a trigger), so that standing still is no fault.
+    pub lasts: bool,
+    /// How it last ended.
+    pub codes: Codes,
+    /// How often the system itself has restarted it since it was last started by hand; the service control manager
+    /// does not say.
+    pub restarts: Option<u32>,
+    /// What it needs to run.
+    pub needs: Vec<String>,
+    /// What needs it.
+    pub needed_by: Vec<String>,
+    /// The system's own recovery policy; `None` where the system does not offer one.
+    pub policy: Option<Policy>,
+}
+
+/// A change in the list of units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListChange {
+    /// There is a unit that was not there before.
+    Created(Listed),
+    /// A unit is gone.
+    Deleted(String),
+    /// A unit's start type has changed.
+    Reconfigured(Listed),
+}
+
+/// One line of the list of units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name, as orders take it.
+    pub name: String,
+    /// When it is started.
+    pub start: StartType,
+}
+
+/// What has changed from one list to the next. Both are sorted by name.
+pub fn changes(before: &[Listed], after: &[Listed]) -> Vec<ListChange> {
+    let find = |list: &'_ [Listed], name: &str| {
+        list.binary_search_by(|listed| listed.name.as_str().cmp(name)).ok().map(|place| list[place].clone())
+    };
+    let gone = before.iter().filter(|listed| find(after, &listed.name).is_none());
+    let there = after.iter().filter_map(|listed| match find(before, &listed.name) {
+        None => Some(ListChange::Created(listed.clone())),
+        Some(old) if old != *listed => Some(ListChange::Reconfigured(listed.clone())),
+        Some(_) => None,
+    });
+    gone.map(|listed| ListChange::Deleted(listed.name.clone())).chain(there).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_lists_differ_by_what_came_what_went_and_what_is_started_otherwise() {
+        let listed = |name: &str, start| Listed { name: name.to_owned(), start };
+        let before = [
+            listed("a", StartType::Automatic),
+            listed("b", StartType::Automatic),
+            listed("c", StartType::Manual),
+        ];
+        let after = [
+            listed("b", StartType::Automatic),
+            listed("c", StartType::Delayed),
+            listed("d", StartType::Manual),
+        ];
+        assert_eq!(
+            changes(&before, &after),
+            [
+                ListChange::Deleted("a".to_owned()),
+                ListChange::Reconfigured(listed("c", StartType::Delayed)),
+                ListChange::Created(listed("d", StartType::Manual)),
+            ]
+        );
+        assert_eq!(changes(&after, &after), []);
+    }
+}
