@@ -33,7 +33,7 @@ enum Command {
     Check(check::Check),
     /// The benchmarks, as tables
     Bench {
-        /// Which: engine, checks; without it all
+        /// Which: engine, detection; without it all
         name: Option<String>,
     },
     /// Browser tests alone, against a lifesign started for them

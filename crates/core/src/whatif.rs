@@ -126,7 +126,11 @@ impl Trial {
             self.look(at, path);
         }
         if self.begin.is_some() {
-            self.qos.worst_phase.add(self.heart.given_up().since(sent));
+            // It may still be given up: one heartbeat is not enough where `rise` asks for more.
+            let given_up = self.heart.given_up();
+            if given_up != Mono::NEVER {
+                self.qos.worst_phase.add(given_up.since(sent));
+            }
         } else if self.warm_up > 0 {
             self.warm_up -= 1;
         } else {

@@ -42,6 +42,11 @@ impl<C: FnMut() -> f64> LossNearby<C> {
         Self { beats, lost, outages, chance }
     }
 
+    /// The heartbeats it was made from.
+    pub fn beats(&self) -> &[Sent] {
+        &self.beats
+    }
+
     fn is_out(&self, from: Mono, until: Mono) -> bool {
         let next = self.outages.partition_point(|(_, end)| *end < from);
         self.outages.get(next).is_some_and(|(begin, _)| *begin <= until)
