@@ -22,8 +22,8 @@ use serde::Deserialize;
 
 use crate::json::cut;
 
-/// Heartbeats of one trace. Each takes 16 bytes of memory, so a full trace takes
-/// 320 MB (for a moment up to twice that). A longer one is refused; play it in parts.
+/// Heartbeats of one trace. Each takes 16 bytes of memory when it has been read, so a full trace takes 320 MB, and
+/// for a moment up to twice that. A longer one is refused; play it in parts.
 pub const MAX_BEATS: usize = 20_000_000;
 /// Services of one trace.
 pub const MAX_SERVICES: usize = 100_000;

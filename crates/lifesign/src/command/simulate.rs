@@ -20,6 +20,7 @@ use lifesign_proto::trace::{self, ServiceTrace, Trace, TraceError};
 use serde_json::json;
 
 use self::figures::Figures;
+use self::play::Player;
 use crate::cli::Simulation;
 use crate::failure::Failure;
 use crate::print;
@@ -41,10 +42,11 @@ pub(super) fn run(what: &Simulation, lang: Lang, json: bool) -> Result<(), Failu
     let mut told = Vec::with_capacity(services.len());
     for (service, spec) in services.into_iter().zip(&specs) {
         warn(&service, spec, lang);
-        let outcome = play::play(&service, &outages, spec, what.seed);
-        let mut figures = Figures::of(&service, spec, outcome);
+        let mut player = Player::new(service, &outages, what.seed);
+        let qos = player.play(spec);
+        let mut figures = Figures::of(&player, spec, &qos);
         if what.suggest {
-            figures.alternatives = suggest::play_all(service, &outages, spec.interval, what.seed);
+            figures.alternatives = suggest::play_all(&mut player, spec.interval);
         }
         told.push(figures);
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lifesign_core::spec::{DetectorSpec, HeartbeatSpec, Profile};
-use lifesign_proto::trace::ServiceTrace;
+use lifesign_core::whatif::{Qos, Spread};
 use serde::Serialize;
 
-use super::play::Outcome;
+use super::play::Player;
 
 const DAY: f64 = 86_400.0;
 
@@ -73,57 +73,76 @@ pub(super) struct Mistakes {
 }
 
 impl Figures {
-    /// What `outcome` of `service` with `spec` amounts to.
-    pub(super) fn of(service: &ServiceTrace, spec: &HeartbeatSpec, outcome: Outcome) -> Self {
+    /// What `qos` of the service in `player` with `spec` amounts to.
+    pub(super) fn of(player: &Player, spec: &HeartbeatSpec, qos: &Qos) -> Self {
         let (detector, profile) = detector_of(spec);
-        let days = outcome.length.as_secs_f64() / DAY;
-        let per_day = |count: u64| (days > 0.0).then(|| tidy(count as f64 / days));
-        let count = outcome.in_outages + outcome.avoidable;
-        let mistaken = outcome.mistaken.as_secs_f64();
-        let alive = outcome.length.saturating_sub(outcome.dead).as_secs_f64();
         Self {
-            id: service.id.to_string(),
+            id: player.id().to_string(),
             detector,
             profile,
             confirm: spec.confirm,
             interval_s: spec.interval.as_secs_f64(),
-            beats: service.beats.len() as u64,
-            lost: service.beats.iter().filter(|beat| beat.received().is_none()).count() as u64,
-            ignored: service.ignored,
-            days: tidy(days),
+            beats: player.beats() as u64,
+            lost: player.lost() as u64,
+            ignored: player.ignored(),
+            days: tidy(qos.observed.as_secs_f64() / DAY),
             detection: Detection {
-                crashes: service.crashes.len() as u64,
-                missed: outcome.missed,
-                times: Times::of(outcome.detected),
+                crashes: qos.noticed.count() + qos.missed,
+                missed: qos.missed,
+                times: Times::of(&qos.noticed),
             },
-            worst_phase: Times::of(outcome.worst_phase),
-            mistakes: Mistakes {
-                count,
-                per_day: per_day(count),
-                during_outage_per_day: per_day(outcome.in_outages),
-                avoidable_per_day: per_day(outcome.avoidable),
-                mean_duration_s: (count > 0).then(|| tidy(mistaken / count as f64)),
-            },
-            query_accuracy: (alive > 0.0).then(|| ((1.0 - mistaken / alive).max(0.0) * 1e9).round() / 1e9),
-            questions_per_day: per_day(outcome.questions),
+            worst_phase: Times::of(&qos.worst_phase),
+            mistakes: Mistakes::of(qos),
+            query_accuracy: accuracy(qos),
+            questions_per_day: qos.per_day(qos.questions).map(tidy),
             alternatives: Vec::new(),
         }
     }
 }
 
-impl Times {
-    fn of(mut times: Vec<Duration>) -> Self {
-        let Some(last) = times.len().checked_sub(1) else { return Self::default() };
-        times.sort_unstable();
-        let seconds = |time: &Duration| tidy(time.as_secs_f64());
-        let sum: f64 = times.iter().map(Duration::as_secs_f64).sum();
+impl Alternative {
+    /// What `qos` with `heartbeat` amounts to.
+    pub(super) fn of(heartbeat: String, qos: &Qos) -> Self {
         Self {
-            mean_s: Some(tidy(sum / times.len() as f64)),
-            // The nearest rank: the smallest that 99 of 100 do not exceed.
-            p99_s: times.get((times.len() * 99).div_ceil(100).saturating_sub(1)).map(seconds),
-            max_s: times.get(last).map(seconds),
+            heartbeat,
+            worst_phase: Times::of(&qos.worst_phase),
+            mistakes: Mistakes::of(qos),
+            query_accuracy: accuracy(qos),
+            questions_per_day: qos.per_day(qos.questions).map(tidy),
         }
     }
+}
+
+impl Mistakes {
+    fn of(qos: &Qos) -> Self {
+        let per_day = |count| qos.per_day(count).map(tidy);
+        Self {
+            count: qos.mistakes(),
+            per_day: per_day(qos.mistakes()),
+            during_outage_per_day: per_day(qos.in_outages),
+            avoidable_per_day: per_day(qos.avoidable),
+            mean_duration_s: qos.mean_mistake().map(seconds),
+        }
+    }
+}
+
+impl Times {
+    fn of(spread: &Spread) -> Self {
+        Self {
+            mean_s: spread.mean().map(seconds),
+            p99_s: spread.quantile(0.99).map(seconds),
+            max_s: spread.max().map(seconds),
+        }
+    }
+}
+
+/// A share that is close to one needs more places than a time.
+fn accuracy(qos: &Qos) -> Option<f64> {
+    qos.query_accuracy().map(|share| (share * 1e9).round() / 1e9)
+}
+
+fn seconds(time: Duration) -> f64 {
+    tidy(time.as_secs_f64())
 }
 
 /// Microseconds are more than anybody measures; what a `f64` adds behind them is noise.

@@ -7,44 +7,30 @@ use std::time::Duration;
 
 use lifesign_config::time::write_duration;
 use lifesign_core::spec::{DetectorSpec, HeartbeatSpec, Mode, Profile};
-use lifesign_proto::trace::{Outage, ServiceTrace};
 
-use super::figures::{Alternative, Figures};
-use super::play;
+use super::figures::Alternative;
+use super::play::Player;
 
-/// Plays `service`, which sends every `interval`, with other settings.
-pub(super) fn play_all(
-    mut service: ServiceTrace,
-    outages: &[Outage],
-    interval: Duration,
-    seed: u64,
-) -> Vec<Alternative> {
-    let play = |service: &ServiceTrace, (heartbeat, spec): (String, HeartbeatSpec)| {
-        let figures = Figures::of(service, &spec, play::play(service, outages, &spec, seed));
-        Alternative {
-            heartbeat,
-            worst_phase: figures.worst_phase,
-            mistakes: figures.mistakes,
-            query_accuracy: figures.query_accuracy,
-            questions_per_day: figures.questions_per_day,
-        }
-    };
-    let mut played = vec![
-        play(&service, fixed(interval, 2)),
-        play(&service, fixed(interval, 3)),
-        play(&service, adaptive(interval, Profile::Fast, true)),
-        play(&service, adaptive(interval, Profile::Default, true)),
-        play(&service, adaptive(interval, Profile::Strict, true)),
-        play(&service, adaptive(interval, Profile::Default, false)),
-    ];
-    let mut keep = false;
-    service.beats.retain(|_| {
-        keep = !keep;
-        keep
-    });
-    played.push(play(&service, fixed(interval * 2, 2)));
-    played.push(play(&service, adaptive(interval * 2, Profile::Default, true)));
+/// Plays the service in `player`, which sends every `interval`, with other settings.
+pub(super) fn play_all(player: &mut Player, interval: Duration) -> Vec<Alternative> {
+    let mut played = play(
+        player,
+        vec![
+            fixed(interval, 2),
+            fixed(interval, 3),
+            adaptive(interval, Profile::Fast, true),
+            adaptive(interval, Profile::Default, true),
+            adaptive(interval, Profile::Strict, true),
+            adaptive(interval, Profile::Default, false),
+        ],
+    );
+    let rarer = vec![fixed(interval * 2, 2), adaptive(interval * 2, Profile::Default, true)];
+    played.extend(play(&mut player.halved(), rarer));
     played
+}
+
+fn play(player: &mut Player, settings: Vec<(String, HeartbeatSpec)>) -> Vec<Alternative> {
+    settings.into_iter().map(|(heartbeat, spec)| Alternative::of(heartbeat, &player.play(&spec))).collect()
 }
 
 /// A written timeout of so many intervals, and what it is in a configuration.
