@@ -62,8 +62,13 @@ impl Inquiry {
 
     /// Whether another try is due; if so it is taken as made.
     pub(super) fn take_try(&mut self, now: Mono) -> bool {
-        // A try begun less than its own time before the end could not be answered any more.
-        if now < self.next_try || now + self.gap > self.end {
+        if now < self.next_try {
+            return false;
+        }
+        if now + self.gap > self.end {
+            // A try begun less than its own time before the end could not be answered any more; one that
+            // was due earlier, and is looked at late, must not be due for ever.
+            self.next_try = self.end;
             return false;
         }
         self.next_try = self.next_try.max(now.back(self.gap)) + self.gap;
@@ -143,6 +148,18 @@ mod tests {
             now = inquiry.next_deadline();
         }
         assert_eq!(inquiry.tries(), 11);
+    }
+
+    #[test]
+    fn a_try_that_is_looked_at_too_late_is_not_due_for_ever() {
+        let mut inquiry = open(10 * SECOND, at(10_200), at(30_000)).unwrap();
+        let late = at(20_600);
+        while inquiry.next_deadline() <= late {
+            let due = inquiry.next_deadline();
+            inquiry.take_try(late);
+            assert!(inquiry.next_deadline() > due);
+        }
+        assert_eq!(inquiry.next_deadline(), inquiry.end());
     }
 
     #[test]
