@@ -1,5 +1,7 @@
 //! The command line as it is written.
 
+pub(crate) mod service;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -59,7 +61,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run server and agent in one process, with the embedded store
-    Up(ConfigFile),
+    Up(Up),
     /// Look at a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -122,12 +124,24 @@ pub(crate) enum Command {
     Reload,
     /// Try a configuration on a trace of heartbeats: how soon it notices a crash, how often it is wrong
     Simulate(Simulation),
+    /// lifesign, or any program wrapped by it, as a service of this system
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Small real services to watch, as the quickstart does
     #[command(subcommand)]
     Sample(Sample),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Keep the data here, whatever the configuration says; `service install` sets it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigFile {
     /// The configuration: YAML or JSON, by its ending
     #[arg(short, long, value_name = "FILE", default_value = "lifesign.yaml")]
@@ -208,6 +222,9 @@ pub(crate) enum Sample {
         /// Between two heartbeats
         #[arg(long, default_value = "1s", value_parser = parse_interval)]
         interval: std::time::Duration,
+        /// How they are spaced: fixed, backoff or mutual, as `mode` in the configuration
+        #[arg(long, default_value = "fixed", value_parser = parse_mode)]
+        mode: lifesign_client::Mode,
         /// Play dead while this file exists: the process lives, its heart is silent
         #[arg(long, value_name = "FILE")]
         hang_while: Option<PathBuf>,
@@ -228,6 +245,15 @@ pub(crate) enum Sample {
 
 fn parse_interval(text: &str) -> Result<std::time::Duration, String> {
     lifesign_config::time::parse_duration(text).ok_or_else(|| "write it as 250ms, 5s or 1m30s".to_owned())
+}
+
+fn parse_mode(text: &str) -> Result<lifesign_client::Mode, String> {
+    match text {
+        "fixed" => Ok(lifesign_client::Mode::Fixed),
+        "backoff" => Ok(lifesign_client::Mode::Backoff),
+        "mutual" => Ok(lifesign_client::Mode::Mutual),
+        _ => Err("expected fixed, backoff or mutual".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use axum::http::StatusCode;
 use axum::{Json, Router, routing::get};
-use lifesign_client::{Heart, Status};
+use lifesign_client::{Hearing, Heart, Mode, Status};
 use lifesign_os::signal::{Signal, Signals};
 use serde_json::{Value, json};
 
@@ -19,8 +19,9 @@ use crate::cli::{Global, Sample};
 pub(crate) fn run(sample: &Sample, global: &Global) -> anyhow::Result<()> {
     match sample {
         Sample::Web { port, down } => web(*port, down),
-        Sample::Worker { id, interval, hang_while, exit } => {
-            worker(global, id, *interval, hang_while.as_deref(), exit.as_deref())
+        Sample::Worker { id, interval, mode, hang_while, exit } => {
+            let heart = heart(global, id, *mode, *interval)?;
+            worker(heart, hang_while.as_deref(), exit.as_deref())
         }
         Sample::Batch { id, every } => batch(global, id, *every),
     }
@@ -63,24 +64,18 @@ fn web(port: u16, down: &[String]) -> anyhow::Result<()> {
 }
 
 /// The server and token that `lifesign up` gives its processes, or those of the command line.
-fn heart(global: &Global, id: &str, interval: Duration) -> anyhow::Result<Heart> {
+fn heart(global: &Global, id: &str, mode: Mode, interval: Duration) -> anyhow::Result<Heart> {
     let server = global.server.clone().unwrap_or_else(|| "http://127.0.0.1:7700".to_owned());
     let token = global.token.clone().ok_or_else(|| {
         anyhow!("a heartbeat needs a token: --token, or LIFESIGN_TOKEN as `lifesign up` sets it")
     })?;
-    Ok(Heart::builder(&server, &token, id).interval(interval).start())
+    Ok(Heart::builder(&server, &token, id).mode(mode).interval(interval).start())
 }
 
 /// Sends heartbeats with metrics of a pretended queue.
-fn worker(
-    global: &Global,
-    id: &str,
-    interval: Duration,
-    hang_while: Option<&Path>,
-    exit: Option<&str>,
-) -> anyhow::Result<()> {
+fn worker(heart: Heart, hang_while: Option<&Path>, exit: Option<&str>) -> anyhow::Result<()> {
     let ending = exit.map(parse_exit).transpose()?;
-    let heart = heart(global, id, interval)?;
+    let mut heard = Hearing::Unknown;
     say("working");
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;
@@ -91,6 +86,10 @@ fn worker(
                 heart.fall_silent();
                 std::future::pending::<()>().await;
                 unreachable!("nothing wakes the dead");
+            }
+            let hearing = heart.hearing();
+            if hearing != std::mem::replace(&mut heard, hearing) {
+                say(who_hears(hearing));
             }
             heart.progress(round);
             // A slow wave, so that the dashboard has something to draw.
@@ -113,9 +112,19 @@ fn worker(
     })
 }
 
+const fn who_hears(hearing: Hearing) -> &'static str {
+    match hearing {
+        Hearing::Unknown => "nobody has heard anybody yet",
+        Hearing::Both => "lifesign hears me, and I hear lifesign",
+        Hearing::OnlyLifesign => "I do not hear lifesign; it may hear me",
+        Hearing::OnlyProgram => "I hear lifesign, and it does not hear me",
+        Hearing::Neither => "lifesign and I do not hear each other",
+    }
+}
+
 /// Works in rounds; each round is reported with its duration.
 fn batch(global: &Global, id: &str, every: Duration) -> anyhow::Result<()> {
-    let heart = heart(global, id, every)?;
+    let heart = heart(global, id, Mode::Fixed, every)?;
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;
         for round in 1u64.. {
