@@ -133,9 +133,11 @@ fn print_figures(figures: &Figures, took: Duration) {
 /// Which kinds of fault a violation needs, and what happened before it.
 fn explain(seed: u64, asked: &Asked) {
     let all = asked.without.iter().fold(Faults::of_seed(seed), |all, one| all.without(*one));
+    let Err(first) = world(seed, all, false).1 else { return };
     let mut needed = all;
     for fault in all.iter() {
-        if world(seed, needed.without(fault), false).1.is_err() {
+        let still = world(seed, needed.without(fault), false).1;
+        if still.is_err_and(|violation| violation.rule == first.rule) {
             needed = needed.without(fault);
         }
     }

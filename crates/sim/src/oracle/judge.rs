@@ -95,6 +95,7 @@ impl Oracle {
         watch.beat = Some(arrived);
         watch.interval = beat.interval;
         watch.beats += 1;
+        watch.announced_stop = beat.status == BeatStatus::Stopping;
         match beat.status {
             BeatStatus::Fail => {
                 watch.failing.get_or_insert(run);
@@ -161,6 +162,7 @@ impl Oracle {
         let watch = &mut self.watches[service];
         watch.state = to;
         watch.reason = reason;
+        watch.since = run;
     }
 
     /// A beating heart must not be given up before its time.
@@ -353,7 +355,8 @@ impl Oracle {
         let spec = &plan.spec.services[service];
         let watch = &self.watches[service];
         let Some(trouble) = truth.services[service].trouble else { return };
-        if watch.incident.is_some() || watch.paused {
+        let unasked = watch.announced_stop && spec.unit.is_none();
+        if watch.incident.is_some() || watch.paused || unasked {
             return;
         }
         let due = bounds::must_be_noticed(spec, watch, trouble);
@@ -377,7 +380,9 @@ impl Oracle {
         }
         let flapping = watch.opened.iter().filter(|at| **at + FLAPPING > run).count() >= FLAPS;
         let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
-        let up = watch.state == State::Up || (one_way && watch.state == State::Degraded);
+        // A learned heart may be suspected for a moment, at any time: only a suspicion that stays is none.
+        let moment = watch.state == State::Suspect && run <= watch.since + bounds::chance(spec) + SLACK;
+        let up = watch.state == State::Up || moment || (one_way && watch.state == State::Degraded);
         if !up || (watch.incident.is_some() && !flapping && watch.state == State::Up) {
             let text = format!(
                 "{} is well for {:?} and is called {} ({:?}), incident {:?}",

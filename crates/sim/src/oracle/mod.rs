@@ -64,6 +64,8 @@ struct Watch {
     /// What the engine says.
     state: State,
     reason: Option<Reason>,
+    /// Run time since which.
+    since: Duration,
     incident: Option<u64>,
     /// Run time at which something in the world last made it look ill; `troubled`: it does now.
     cause: Duration,
@@ -85,6 +87,8 @@ struct Watch {
     progress: (Duration, Option<u64>),
     /// Run time since which its beats say *fail*.
     failing: Option<Duration>,
+    /// The last beat announced a stop: until the next one nobody knows that it should run.
+    announced_stop: bool,
     /// It was heard in some life, and that is written down.
     known: bool,
     process: Option<u32>,
@@ -116,6 +120,7 @@ impl Oracle {
         let watch = Watch {
             state: State::Pending,
             reason: None,
+            since: Duration::ZERO,
             incident: None,
             cause: Duration::ZERO,
             troubled: false,
@@ -128,6 +133,7 @@ impl Oracle {
             beats: 0,
             progress: (Duration::ZERO, None),
             failing: None,
+            announced_stop: false,
             known: false,
             process: None,
             acting: None,
@@ -197,6 +203,7 @@ impl Oracle {
             let watch = &mut self.watches[service];
             watch.state = view.state;
             watch.reason = view.reason;
+            watch.since = run;
             watch.incident = view.incident_id.map(|id| id.0);
             watch.paused = view.paused;
             watch.known = view.last_heartbeat_at.is_some();

@@ -29,7 +29,7 @@ use self::observer::Observer;
 use self::plan::{HostKind, Plan, Planned, Trouble};
 use self::truth::Truth;
 use crate::chance::Chance;
-use crate::oracle::{Oracle, Violation};
+use crate::oracle::{Oracle, Rule, Violation};
 
 /// Everything that can be waiting to happen.
 #[derive(Debug, Clone)]
@@ -152,6 +152,8 @@ pub struct World {
     trace: Option<String>,
 }
 
+/// Most events within one virtual second: a bound against worlds that stand still.
+const EVENTS: u64 = 100_000;
 const SECOND: Duration = Duration::from_secs(1);
 
 impl World {
@@ -185,7 +187,16 @@ impl World {
     /// What the oracle found.
     pub fn run(mut self) -> (Figures, Result<(), Violation>, String) {
         let end = Mono::ZERO + self.plan.length;
+        let mut moved = (Mono::ZERO, 0_u64);
         while self.oracle.violation().is_none() {
+            if self.now.since(moved.0) > SECOND {
+                moved = (self.now, 0);
+            }
+            moved.1 += 1;
+            if moved.1 > EVENTS {
+                let next = self.heap.peek().map(|Reverse(At(_, _, event))| format!("{event:?}"));
+                self.oracle.violate(Rule::Deadline, format!("too much happens in one second: {next:?}"));
+            }
             let next = self.heap.peek().map_or(Mono::NEVER, |Reverse(At(at, ..))| *at);
             let deadline = self.engine_deadline();
             let at = next.min(deadline);

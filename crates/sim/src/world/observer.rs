@@ -55,7 +55,9 @@ pub(super) struct Observer {
     /// How late inputs are taken.
     pub(super) lag: Duration,
     queue: VecDeque<Input>,
+    /// What was received and when, and waits because lifesign is overloaded; it is taken until then.
     taking: VecDeque<(Mono, Input)>,
+    taken_until: Mono,
     /// How long the engine has run, all lives together, as its deadlines should see it.
     pub(super) run: Duration,
     last_mono: Option<Mono>,
@@ -81,7 +83,9 @@ impl Observer {
             lag: Duration::ZERO,
             queue: VecDeque::new(),
             taking: VecDeque::new(),
-            run: Duration::ZERO,
+            taken_until: Mono::ZERO,
+            // Not zero, so that news from before the start has a place.
+            run: Duration::from_secs(3600),
             last_mono: None,
             life: 0,
             store: Store::default(),
@@ -115,16 +119,21 @@ impl Observer {
 
 impl World {
     fn clocks(&self) -> Now {
+        self.clocks_at(self.now)
+    }
+
+    fn clocks_at(&self, at: Mono) -> Now {
         let observer = &self.observer;
-        let millis = self.now.as_nanos() as f64 / 1e6 * (1.0 + observer.wall_drift / 1e6);
+        let millis = at.as_nanos() as f64 / 1e6 * (1.0 + observer.wall_drift / 1e6);
         #[expect(clippy::cast_possible_truncation, reason = "a few hours in milliseconds")]
         let wall = Wall::from_millis(EPOCH + millis as i64 + observer.wall_offset);
-        Now { mono: self.now + observer.mono_offset, wall }
+        Now { mono: at + observer.mono_offset, wall }
     }
 
     /// When the engine wants to be stepped, in true time.
     pub(super) fn engine_deadline(&self) -> Mono {
-        if !self.observer.is_running() {
+        // While inputs wait, the time of the engine is that of the oldest of them.
+        if !self.observer.is_running() || !self.observer.taking.is_empty() {
             return Mono::NEVER;
         }
         self.observer.engine.next_deadline().back(self.observer.mono_offset)
@@ -140,9 +149,9 @@ impl World {
                 self.step(input);
             }
             Status::Running => {
-                let busy = self.observer.taking.back().map_or(Mono::ZERO, |(at, _)| *at);
-                let at = (self.now + self.observer.lag).max(busy);
-                self.observer.taking.push_back((at, input));
+                let at = (self.now + self.observer.lag).max(self.observer.taken_until);
+                self.observer.taking.push_back((self.now, input));
+                self.observer.taken_until = at;
                 self.at(at, Event::Take);
             }
             Status::Stalled(_) if self.observer.queue.len() < QUEUE => self.observer.queue.push_back(input),
@@ -152,9 +161,9 @@ impl World {
 
     pub(super) fn take_next(&mut self) {
         if self.observer.is_running()
-            && let Some((_, input)) = self.observer.taking.pop_front()
+            && let Some((received, input)) = self.observer.taking.pop_front()
         {
-            self.step(input);
+            self.step_at(self.clocks_at(received), input);
         }
     }
 
@@ -249,7 +258,11 @@ impl World {
 
     /// One step of the engine, and everything that follows from it.
     pub(super) fn step(&mut self, input: Input) {
-        let now = self.clocks();
+        self.step_at(self.clocks(), input);
+    }
+
+    /// As [`World::step`], with clocks read when the input was received.
+    fn step_at(&mut self, now: Now, input: Input) {
         let gap = self.observer.last_mono.map_or(Duration::ZERO, |last| now.mono.since(last));
         self.observer.last_mono = Some(now.mono);
         self.observer.run += if gap > STALL { TICK } else { gap };

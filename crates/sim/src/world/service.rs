@@ -109,6 +109,7 @@ impl World {
             Trouble::Stopped => {}
         }
         self.log(|| format!("s{service} goes wrong: {trouble:?}"));
+        self.oracle.truth_changed(&self.plan, &self.truth, service, self.observer.run);
         if matches!(trouble, Trouble::Gone(_) | Trouble::Stopped) {
             let truth = &mut self.truth.services[service];
             truth.epoch += 1;
@@ -122,7 +123,6 @@ impl World {
                 self.transmit(service, beat, 2);
             }
         }
-        self.oracle.truth_changed(&self.plan, &self.truth, service, self.observer.run);
     }
 
     /// Whatever was wrong is over.
