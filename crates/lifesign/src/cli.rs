@@ -1,7 +1,5 @@
 //! The command line as it is written.
 
-pub(crate) mod service;
-
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,7 +59,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run server and agent in one process, with the embedded store
-    Up(Up),
+    Up(ConfigFile),
     /// Look at a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -124,24 +122,12 @@ pub(crate) enum Command {
     Reload,
     /// Try a configuration on a trace of heartbeats: how soon it notices a crash, how often it is wrong
     Simulate(Simulation),
-    /// lifesign, or any program wrapped by it, as a service of this system
-    #[command(subcommand)]
-    Service(service::ServiceCommand),
     /// Small real services to watch, as the quickstart does
     #[command(subcommand)]
     Sample(Sample),
 }
 
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Up {
-    #[command(flatten)]
-    pub(crate) file: ConfigFile,
-    /// Keep the data here, whatever the configuration says; `service install` sets it
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) data_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct ConfigFile {
     /// The configuration: YAML or JSON, by its ending
     #[arg(short, long, value_name = "FILE", default_value = "lifesign.yaml")]
