@@ -5,12 +5,13 @@ use lifesign_core::model::ServiceId;
 use crate::access::Access;
 use crate::alerting::{Receiver, Route};
 use crate::decode::Decode;
+use crate::discover::Discover;
 use crate::fields::{Cx, Fields, Timing};
 use crate::kind::Kinds;
 use crate::node::{Node, Value};
 use crate::rule::Rule;
 use crate::server::{Agent, Defaults, Heartbeats, Log, Network, Server};
-use crate::service::Service;
+use crate::service::{Service, ServiceKeys};
 
 /// Most rules, receivers and routes.
 pub const MAX_RULES: usize = 1000;
@@ -40,10 +41,11 @@ pub struct Config<C, R> {
     pub heartbeats: Heartbeats,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: Vec<Network>,
+    /// Units that are watched although no service names them.
+    pub discover: Discover,
+    /// What such a unit's service has for keys, beside id and unit.
+    pub(crate) discovered: ServiceKeys,
 }
-
-/// Keys of the file that later versions will know.
-const NOT_YET: [&str; 1] = ["discover"];
 
 impl<C, R> Config<C, R> {
     /// Reads the merged tree. `None` or errors in `cx`: it is wrong.
@@ -71,9 +73,8 @@ impl<C, R> Config<C, R> {
         let log = section(&mut fields, "log", cx);
         let heartbeats = section(&mut fields, "heartbeats", cx);
         let trusted_proxies = list(&mut fields, "trusted_proxies", MAX_RULES, cx, Network::decode);
-        for key in NOT_YET {
-            fields.not_yet(key, cx);
-        }
+        let discover = section(&mut fields, "discover", cx);
+        let discovered = ServiceKeys::decode(&Node::from(&serde_json::json!({ "id": "discovered" })), cx);
         fields.finish(cx);
 
         let config = Partial { access, services, rules, receivers, routes };
@@ -90,6 +91,8 @@ impl<C, R> Config<C, R> {
             log: log?,
             heartbeats: heartbeats?,
             trusted_proxies: trusted_proxies.complete()?,
+            discover: discover?,
+            discovered: discovered?,
         })
         .inspect(|config| {
             if cx.errors() == 0 {

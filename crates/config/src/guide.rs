@@ -33,6 +33,7 @@ pub fn blocks<C, R>(kinds: &Kinds<C, R>) -> Vec<(String, String)> {
         ("route", "/$defs/route"),
         ("log", "/properties/log"),
         ("heartbeats", "/properties/heartbeats"),
+        ("discover", "/properties/discover"),
     ];
     let mut blocks: Vec<(String, String)> =
         named.into_iter().map(|(name, pointer)| (name.to_owned(), at(pointer))).collect();

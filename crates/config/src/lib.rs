@@ -14,6 +14,7 @@ pub mod config;
 mod cross;
 pub mod decode;
 pub mod dependency;
+pub mod discover;
 pub mod fields;
 pub mod guide;
 pub mod heartbeat;

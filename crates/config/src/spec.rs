@@ -110,7 +110,7 @@ fn route_spec(route: &crate::alerting::Route) -> RouteSpec {
 }
 
 /// Whether `text` fits `pattern`, where `*` stands for any letters, none included.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };
