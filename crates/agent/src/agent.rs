@@ -14,6 +14,7 @@ use crate::assignment::{Assignments, Command};
 use crate::check::{MAX_RUNNING, Shared};
 use crate::figures::Figures;
 use crate::host;
+use crate::local::{Local, LocalSetup, Residents, Tally};
 use crate::roster::Roster;
 use crate::task::Task;
 
@@ -35,6 +36,8 @@ pub struct Setup {
     pub sample_every: Duration,
     /// What to watch from the start.
     pub assignments: Assignments,
+    /// How programs on this host are heard; `None`: not at all.
+    pub local: Option<LocalSetup>,
     /// Takes what is observed. When it is full, observers wait; nothing is dropped.
     pub inputs: mpsc::Sender<Input>,
     /// Gives orders. When it closes, the agent goes on with what it has.
@@ -55,6 +58,7 @@ impl Setup {
             data_dir,
             sample_every: SAMPLE_EVERY,
             assignments: Assignments::default(),
+            local: None,
             inputs,
             commands,
         }
@@ -65,17 +69,23 @@ impl Setup {
 pub struct Agent {
     setup: Setup,
     figures: Arc<Figures>,
+    tally: Arc<Tally>,
 }
 
 impl Agent {
     /// An agent that has not begun.
     pub fn new(setup: Setup) -> Self {
-        Self { setup, figures: Arc::default() }
+        Self { setup, figures: Arc::default(), tally: Arc::default() }
     }
 
     /// Its counters, readable while it runs.
     pub fn figures(&self) -> Arc<Figures> {
         Arc::clone(&self.figures)
+    }
+
+    /// What became of the heartbeats of programs on this host.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
     }
 
     /// The agent as an internal part. Essential: without it lifesign is blind.
@@ -91,11 +101,25 @@ impl Agent {
     /// When nobody takes its observations any more. Supervised processes then run on, for the next lifesign
     /// to adopt; so they do when the returned future is dropped.
     pub async fn run(self, mut ready: Ready, mut stop: Stop) -> Result<(), Error> {
-        let Setup { host, data_dir, sample_every, assignments, inputs, mut commands } = self.setup;
-        let sampling = Task::spawn(host::sample(host, data_dir, sample_every, inputs.clone()));
+        let Setup { host, data_dir, sample_every, assignments, local, inputs, mut commands } = self.setup;
+        let extra = local.is_some().then(|| Arc::clone(&self.tally));
+        let sampling = Task::spawn(host::sample(host, data_dir, sample_every, extra, inputs.clone()));
         let places = Semaphore::new(MAX_RUNNING);
-        let mut roster =
-            Roster::new(Arc::new(Shared { inputs: inputs.clone(), places, figures: self.figures }));
+        let residents = Arc::new(Residents::default());
+        let mut local = match local {
+            Some(setup) => {
+                let open =
+                    Local::open(setup, Arc::clone(&residents), Arc::clone(&self.tally), inputs.clone());
+                Some(open.await)
+            }
+            None => None,
+        };
+        let shared = Shared { inputs: inputs.clone(), places, figures: self.figures, residents };
+        let mut roster = Roster::new(Arc::new(shared));
+        // The ways first: a process that starts finds its notify socket.
+        if let Some(local) = &mut local {
+            local.assign(&assignments);
+        }
         roster.assign(assignments);
         ready.tell();
         loop {
@@ -104,7 +128,12 @@ impl Agent {
                 () = stop.given() => break,
                 () = inputs.closed() => return Err("nobody takes the agent's observations any more".into()),
                 Some(command) = commands.recv() => match command {
-                    Command::Assign(assignments) => roster.assign(assignments),
+                    Command::Assign(assignments) => {
+                        if let Some(local) = &mut local {
+                            local.assign(&assignments);
+                        }
+                        roster.assign(assignments);
+                    }
                     Command::Act(action) => roster.act(action),
                     Command::LookNow(service) => roster.look_now(&service),
                 },
@@ -112,6 +141,8 @@ impl Agent {
         }
         drop(sampling);
         roster.relieve().await;
+        // Last, so that a process that stops can say so.
+        drop(local);
         Ok(())
     }
 }

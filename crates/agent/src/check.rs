@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::assignment::Check;
 use crate::figures::Figures;
+use crate::local::Residents;
 use crate::schedule::Schedule;
 use crate::task::Task;
 
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) places: Semaphore,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) residents: Arc<Residents>,
 }
 
 /// The part of a [`Check`] that may change while it is on watch.

@@ -9,10 +9,18 @@ use lifesign_core::input::Input;
 use lifesign_core::model::HostName;
 use lifesign_os::host::Sampler;
 use tokio::sync::mpsc;
+
+use crate::local::Tally;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Samples `host` every `every` until nobody listens. Disk figures are those of the file system of `folder`.
-pub(crate) async fn sample(host: HostName, folder: PathBuf, every: Duration, inputs: mpsc::Sender<Input>) {
+pub(crate) async fn sample(
+    host: HostName,
+    folder: PathBuf,
+    every: Duration,
+    local: Option<Arc<Tally>>,
+    inputs: mpsc::Sender<Input>,
+) {
     let mut ticks = interval(every.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sampler = Sampler::new(folder);
@@ -30,7 +38,9 @@ pub(crate) async fn sample(host: HostName, folder: PathBuf, every: Duration, inp
             return;
         };
         sampler = back;
-        let metrics = figures.into_iter().map(|(name, value)| (Arc::from(name), value)).collect();
+        let heard = local.iter().flat_map(|tally| tally.metrics());
+        let metrics =
+            figures.into_iter().chain(heard).map(|(name, value)| (Arc::from(name), value)).collect();
         let sample = HostSample { host: Arc::clone(&host), metrics };
         if inputs.send(Input::Host(sample)).await.is_err() {
             return;

@@ -13,6 +13,7 @@
 //! | `check` | one check: its turns, each run once |
 //! | `schedule` | when the turns are |
 //! | `host` | the host's own figures |
+//! | `local` | heartbeats of programs on this host |
 //! | `figures` | how well the agent keeps up |
 #![warn(missing_docs)]
 
@@ -21,6 +22,7 @@ mod assignment;
 mod check;
 mod figures;
 mod host;
+mod local;
 mod roster;
 mod schedule;
 mod task;
@@ -30,4 +32,6 @@ pub use agent::{Agent, Setup};
 pub use assignment::{Assignment, Assignments, Check, Command, UnitKind};
 pub use check::MAX_RUNNING;
 pub use figures::Figures;
+pub use lifesign_os::local::{Access, Place, Way};
 pub use lifesign_os::process::ProcessSpec;
+pub use local::{LocalSetup, SecretOf, Sums, Tally};

@@ -71,7 +71,7 @@ impl UnitTask {
             UnitKind::Systemd(name) => Unit::managed("systemd", name, manager),
             UnitKind::Scm(name) => Unit::managed("scm", name, manager),
         };
-        let forwarder = Task::spawn(forward(waiting, shared.inputs.clone()));
+        let forwarder = Task::spawn(forward(waiting, Arc::clone(shared)));
         Self { kind, orders, keeper: Task::spawn(keeper.keep(unit, before)), forwarder }
     }
 
@@ -230,9 +230,12 @@ impl Keeper {
     }
 }
 
-async fn forward(mut reports: mpsc::Receiver<Input>, inputs: mpsc::Sender<Input>) {
+async fn forward(mut reports: mpsc::Receiver<Input>, shared: Arc<Shared>) {
     while let Some(input) = reports.recv().await {
-        if inputs.send(input).await.is_err() {
+        if let Input::Unit { service, report } = &input {
+            shared.residents.note(service, report);
+        }
+        if shared.inputs.send(input).await.is_err() {
             return;
         }
     }

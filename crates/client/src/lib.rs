@@ -21,6 +21,17 @@
 //!
 //! [`Mode`] says how the beats are spaced; in every mode [`Heart::hearing`] tells who hears whom.
 //!
+//! On the same host a program may beat when it likes, for next to nothing, without address and token:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), lifesign_client::NoWay> {
+//! let pulse = lifesign_client::Heart::connect("orders")?;
+//! pulse.progress(1);
+//! pulse.metric("queue", 12.0);
+//! pulse.beat();
+//! # Ok(()) }
+//! ```
+//!
 //! [`send()`] sends a single heartbeat and waits for the answer.
 #![warn(missing_docs)]
 
@@ -29,9 +40,11 @@ mod hearing;
 mod heart;
 mod schedule;
 mod send;
+mod way;
 
 pub use beat::{Beat, MAX_MESSAGE, MAX_METRIC_NAME, MAX_METRICS, Status};
 pub use hearing::Hearing;
 pub use heart::{Builder, Heart, MIN_INTERVAL};
 pub use schedule::{FIRST_INTERVAL, Link, MAX_ASKED, Mode};
 pub use send::{Ack, SendError, TIMEOUT, send, send_trusting};
+pub use way::{NoWay, Pulse, Way};

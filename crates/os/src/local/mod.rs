@@ -48,8 +48,8 @@ pub const PAGE: usize = 4096;
 pub const MAX_CONNECTIONS: usize = 1024;
 /// Most connections of one process.
 pub const MAX_CONNECTIONS_EACH: usize = 32;
-/// Letters a second of one sender unless something else is wanted; twice as many in a burst. Enough for one
-/// process that speaks for a thousand services.
+/// Letters a second of one sender unless something else is wanted, half as many at once. Enough for one process
+/// that speaks for a thousand services; one that speaks for all of them at once puts them into one letter.
 pub const RATE: u32 = 1000;
 
 /// By which way a letter came.
@@ -188,6 +188,12 @@ impl Post {
     /// Letters go to `letters`, at most `rate` a second of one sender (see [`RATE`]).
     pub fn new(letters: mpsc::Sender<Letter>, rate: u32) -> Self {
         Self { letters, counters: Arc::default(), rate: rate.max(1) }
+    }
+
+    /// The same, counted with others: several receivers of one way.
+    #[must_use]
+    pub fn counting(self, counters: Arc<Counters>) -> Self {
+        Self { counters, ..self }
     }
 
     /// What became of them.
@@ -336,9 +342,9 @@ pub fn registry(key: &str, access: &Access, post: Post) -> io::Result<Listening>
 }
 
 /// Whether the process `pid` is `main`, or belongs to it: its descendant, in its session, or (Linux) in the
-/// control group of the same unit.
-pub fn belongs(pid: u32, main: Process) -> bool {
-    pid == main.pid || imp::belongs(pid, main)
+/// control group of the same unit. `None`: nobody can tell, because one of the two is gone.
+pub fn belongs(pid: u32, main: Process) -> Option<bool> {
+    if pid == main.pid { Some(true) } else { imp::belongs(pid, main) }
 }
 
 /// A socket's path that is too long for the system, with the way out.

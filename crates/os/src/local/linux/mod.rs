@@ -74,23 +74,20 @@ pub(super) fn registry(_key: &str, _access: &Access, _post: Post) -> io::Result<
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn belongs(pid: u32, main: Process) -> bool {
-    let Ok(stat) = Stat::read(main.pid) else { return false };
-    if stat.started != main.started {
-        return false;
-    }
-    let Ok(sender) = Stat::read(pid) else { return false };
+pub(super) fn belongs(pid: u32, main: Process) -> Option<bool> {
+    let stat = Stat::read(main.pid).ok().filter(|stat| stat.started == main.started)?;
+    let sender = Stat::read(pid).ok()?;
     // A supervised process leads a session of its own.
-    if stat.session == main.pid && sender.session == main.pid {
-        return true;
-    }
-    if control_group(pid).is_some_and(|group| control_group(main.pid) == Some(group)) {
-        return true;
-    }
+    let is_of_session = stat.session == main.pid && sender.session == main.pid;
+    let is_of_unit = || control_group(pid).is_some_and(|group| control_group(main.pid) == Some(group));
+    Some(is_of_session || is_of_unit() || descends(pid, main.pid))
+}
+
+fn descends(pid: u32, from: u32) -> bool {
     let mut ancestor = pid;
     for _ in 0..GENERATIONS {
         match parent(ancestor) {
-            Some(next) if next == main.pid => return true,
+            Some(next) if next == from => return true,
             Some(next) if next > 1 => ancestor = next,
             Some(_) | None => return false,
         }
@@ -136,13 +133,13 @@ mod tests {
         let me = Stat::read(std::process::id()).unwrap();
         let main = Process { pid: me.pid, started: me.started };
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-        assert!(super::super::belongs(child.id(), main));
-        assert!(super::super::belongs(me.pid, main));
-        assert!(!belongs(1, main));
+        assert_eq!(super::super::belongs(child.id(), main), Some(true));
+        assert_eq!(super::super::belongs(me.pid, main), Some(true));
+        assert_eq!(belongs(1, main), Some(false));
         let earlier = Process { started: me.started - 1, ..main };
-        assert!(!belongs(child.id(), earlier), "another process had this number once");
+        assert_eq!(belongs(child.id(), earlier), None, "another process had this number once");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!belongs(child.id(), main), "it is gone");
+        assert_eq!(belongs(child.id(), main), None, "it is gone");
     }
 }

@@ -52,22 +52,25 @@ pub(super) fn owner(_metadata: &std::fs::Metadata) -> Option<Arc<str>> {
     None
 }
 
-pub(super) fn belongs(pid: u32, main: Process) -> bool {
+pub(super) fn belongs(pid: u32, main: Process) -> Option<bool> {
     // The handle keeps the number from being given away while the table is read.
-    let Ok(handle) = ProcessHandle::open(main.pid, Rights::Watch) else { return false };
-    if handle.process().started != main.started {
-        return false;
+    let handle = ProcessHandle::open(main.pid, Rights::Watch).ok()?;
+    if handle.process().started != main.started || handle.exit_code().is_some() {
+        return None;
     }
     let parents = parents();
-    let mut ancestor = pid;
+    let parent = |pid: u32| parents.iter().find(|(child, _)| *child == pid).map(|(_, parent)| *parent);
+    let mut ancestor = parent(pid)?;
     for _ in 0..GENERATIONS {
-        match parents.iter().find(|(child, _)| *child == ancestor) {
-            Some((_, parent)) if *parent == main.pid => return true,
-            Some((_, parent)) if *parent != 0 => ancestor = *parent,
-            Some(_) | None => return false,
+        if ancestor == main.pid {
+            return Some(true);
+        }
+        match parent(ancestor) {
+            Some(next) if next != 0 => ancestor = next,
+            Some(_) | None => break,
         }
     }
-    false
+    Some(false)
 }
 
 /// Each process with its parent.

@@ -1,0 +1,13 @@
+//! Heartbeats of other programs on this host, by every local way: each from a process of its own, refused from
+//! another user, and heard through a flood of junk.
+//!
+//! The Linux tests need root, to be somebody else.
+#![expect(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
+mod local {
+    pub(crate) mod house;
+    #[cfg(unix)]
+    mod linux;
+    #[cfg(windows)]
+    mod windows;
+}

@@ -1,0 +1,185 @@
+//! An agent whose local ways are open, and programs that send.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifesign_agent::{
+    Access, Agent, Assignment, Assignments, LocalSetup, Place, SecretOf, Setup, Tally, UnitKind,
+};
+use lifesign_component::{Board, Supervisor};
+use lifesign_core::evidence::Beat;
+use lifesign_core::input::Input;
+use lifesign_core::model::ServiceId;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Longer than anything takes on a loaded machine; no passing test waits it out.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn id(text: &str) -> ServiceId {
+    ServiceId::new(text).unwrap()
+}
+
+/// A running agent.
+pub(crate) struct House {
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) tally: Arc<Tally>,
+    supervisor: Supervisor,
+    _commands: mpsc::Sender<lifesign_agent::Command>,
+}
+
+/// What a house is built from.
+pub(crate) struct Plan {
+    pub(crate) dir: TempDir,
+    pub(crate) setup: LocalSetup,
+    pub(crate) units: BTreeMap<ServiceId, UnitKind>,
+}
+
+impl Plan {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Somebody else must be able to get as far as the ways' own doors.
+        open_to_all(dir.path());
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let name = format!("lifesign-test-{}-{}", std::process::id(), port.port());
+        let setup = LocalSetup {
+            place: Place { dir: dir.path().join("l"), name, access: Access::Owner },
+            sockets: true,
+            pipe: true,
+            memory: Some(Duration::from_millis(5)),
+            registry: cfg!(windows).then(|| format!(r"HKCU\SOFTWARE\lifesign-test-{}", port.port())),
+            notes: true,
+            touched: BTreeMap::new(),
+            files_every: Duration::from_millis(10),
+            udp: Some(port),
+            strangers: false,
+            rate: 1000,
+            limits: lifesign_proto::Limits::default(),
+            secret: SecretOf(Arc::new(|service| format!("secret-of-{service}"))),
+        };
+        Self { dir, setup, units: BTreeMap::new() }
+    }
+
+    pub(crate) async fn build(&self) -> House {
+        let (sender, inputs) = mpsc::channel(4096);
+        let (commands, receiver) = mpsc::channel(16);
+        let mut setup = Setup::new("here".into(), self.dir.path(), sender, receiver);
+        setup.local = Some(self.setup.clone());
+        setup.sample_every = Duration::from_millis(50);
+        let services = ["orders", "victim"].map(|name| Assignment {
+            id: id(name),
+            unit: self.units.get(&id(name)).cloned(),
+            checks: Vec::new(),
+        });
+        setup.assignments = Assignments { services: services.into() };
+        let agent = Agent::new(setup);
+        let tally = agent.tally();
+        let mut supervisor = Supervisor::new(Board::default());
+        supervisor.start(agent.component(), PATIENCE).await.unwrap();
+        House { inputs, tally, supervisor, _commands: commands }
+    }
+
+    /// The arguments after the count and the gap for `way`.
+    pub(crate) fn place(&self, way: &str, service: &str) -> String {
+        let dir = &self.setup.place.dir;
+        let path = |path: PathBuf| path.to_str().unwrap().to_owned();
+        match way {
+            "datagram" | "junk-datagram" => path(dir.join("datagram")),
+            "junk-stream" | "crowd" => path(dir.join("stream")),
+            "junk-memory" => path(dir.join("memory").join(service)),
+            "notify" => path(dir.join("notify").join(service)),
+            "file" => path(dir.join("notes").join(service)),
+            "junk-pipe" => format!(r"\\.\pipe\{}", self.setup.place.name),
+            "udp" | "junk-udp" => format!("{} secret-of-{service}", self.udp().port()),
+            _ => String::new(),
+        }
+    }
+
+    fn udp(&self) -> SocketAddr {
+        self.setup.udp.unwrap()
+    }
+
+    /// A sender, not yet started.
+    pub(crate) fn sender(&self, way: &str, service: &str, count: u64, gap_millis: u64) -> Command {
+        let mut command = Command::new(program());
+        command
+            .args([way, service, &count.to_string(), &gap_millis.to_string()])
+            .arg(self.place(way, service))
+            .env("LIFESIGN_LOCAL", self.setup.place.address())
+            .env_remove("LIFESIGN_TOKEN")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+impl House {
+    /// The next heartbeat.
+    pub(crate) async fn beat(&mut self) -> Beat {
+        self.until(|input| match input {
+            Input::Beat(beat) => Some(beat),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn until<T>(&mut self, mut pick: impl FnMut(Input) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                let input = self.inputs.recv().await.expect("the agent has ended");
+                if let Some(found) = pick(input) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("the awaited input never came")
+    }
+
+    /// Waits until a look at the figures is as wanted.
+    pub(crate) async fn figures(&mut self, mut wanted: impl FnMut(&Tally) -> bool) {
+        let tally = Arc::clone(&self.tally);
+        // The host's samples come every 50 ms: at each of them the figures are looked at.
+        self.until(|_| wanted(&tally).then_some(())).await;
+    }
+
+    pub(crate) async fn stop(mut self) -> Vec<Input> {
+        self.supervisor.stop().await;
+        let mut last = Vec::new();
+        while let Ok(input) = self.inputs.try_recv() {
+            last.push(input);
+        }
+        last
+    }
+}
+
+/// Runs a sender to its end without holding up the test's runtime.
+pub(crate) async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+pub(crate) fn start(mut command: Command) -> Child {
+    command.spawn().unwrap()
+}
+
+/// The example `sender`, which cargo builds with the tests.
+pub(crate) fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().unwrap().parent().unwrap().join("examples");
+    let path = path.join(format!("sender{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is missing: cargo build -p lifesign-agent --examples", path.display());
+    path
+}
+
+#[cfg(unix)]
+pub(crate) fn open_to_all(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[cfg(windows)]
+pub(crate) fn open_to_all(_path: &Path) {}

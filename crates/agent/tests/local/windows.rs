@@ -1,0 +1,94 @@
+//! The ways that Windows has. Under Wine access lists of pipes are stored and not enforced.
+
+use lifesign_agent::Way;
+use lifesign_core::evidence::BeatStatus;
+use lifesign_core::input::Input;
+
+use super::house::{Plan, id, run, start};
+
+const WAYS: [(&str, Way); 4] =
+    [("memory", Way::Memory), ("pipe", Way::Pipe), ("file", Way::File), ("udp", Way::Udp)];
+
+#[tokio::test]
+async fn every_way_brings_what_another_process_says() {
+    let plan = Plan::new();
+    let mut house = plan.build().await;
+    for (name, way) in WAYS {
+        let sent = run(plan.sender(name, "orders", 1, 0)).await;
+        assert!(sent.status.success(), "{name}: {}", String::from_utf8_lossy(&sent.stderr));
+        // Writing and renaming a file may be seen as two.
+        let beat = house.beat().await;
+        assert_eq!((beat.service.as_str(), beat.status), ("orders", BeatStatus::Alive), "{name}");
+        assert_eq!(beat.progress, Some(1), "{name}");
+        assert_eq!(beat.metrics, [("queue".into(), 12.5)], "{name}");
+        assert!(house.tally.of(way).heard >= 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_value_that_changes_is_a_heartbeat() {
+    let plan = Plan::new();
+    let mut house = plan.build().await;
+    let key = plan.setup.registry.clone().unwrap();
+    for (kind, data, progress) in
+        [("REG_SZ", "fail progress=3 queue=2", Some(3)), ("REG_DWORD", "77", Some(77))]
+    {
+        let mut reg = std::process::Command::new("reg");
+        reg.args(["add", &key, "/v", "orders", "/t", kind, "/d", data, "/f"]);
+        let done = run(reg).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let beat = house.beat().await;
+        assert_eq!((beat.service.as_str(), beat.progress), ("orders", progress));
+    }
+    let mut reg = std::process::Command::new("reg");
+    reg.args(["add", &key, "/v", "orders", "/t", "REG_SZ", "/d", "no word of ours", "/f"]);
+    assert!(run(reg).await.status.success());
+    house.figures(|tally| tally.of(Way::Registry).malformed == 1).await;
+    let mut reg = std::process::Command::new("reg");
+    reg.args(["delete", &key, "/f"]);
+    run(reg).await;
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn junk_on_the_pipe_costs_nobody_else_a_beat() {
+    const BEATS: u64 = 30;
+    let plan = Plan::new();
+    let mut house = plan.build().await;
+    let mut junk = start(plan.sender("junk-pipe", "orders", 300, 0));
+    let mut victim = start(plan.sender("pipe", "victim", BEATS, 20));
+    let mut next = 1;
+    house
+        .until(|input| {
+            if let Input::Beat(beat) = input
+                && beat.service == id("victim")
+            {
+                assert_eq!(beat.progress, Some(next), "a beat of the victim was lost");
+                next += 1;
+            }
+            (next > BEATS).then_some(())
+        })
+        .await;
+    house.figures(|tally| tally.of(Way::Pipe).malformed > 0).await;
+    // One that still floods has done its part.
+    let _ = junk.kill();
+    junk.wait().unwrap();
+    victim.wait().unwrap();
+}
+
+#[tokio::test]
+#[ignore = "real_windows: under Wine everybody is an administrator, and access lists of pipes are not enforced"]
+async fn another_user_is_refused_by_the_system_on_pipe_and_section() {
+    let plan = Plan::new();
+    let house = plan.build().await;
+    // The account `LOCAL SERVICE` runs what a scheduled task of it starts; here the guest account stands for any
+    // other user, and must exist and be enabled.
+    for way in ["pipe", "memory"] {
+        let mut other = std::process::Command::new("runas");
+        let program = super::house::program();
+        other.args(["/trustlevel:0x20000", &format!("{} {way} orders 1 0", program.display())]);
+        other.env("LIFESIGN_LOCAL", plan.setup.place.address());
+        run(other).await;
+    }
+    assert_eq!(house.tally.all().heard, 0);
+}
