@@ -6,6 +6,7 @@
 
 mod banner;
 pub(crate) mod kinds;
+mod local;
 mod translate;
 
 use std::path::PathBuf;
@@ -123,6 +124,7 @@ async fn serve(loaded: Checked, source: Source, lang: Lang) -> anyhow::Result<()
     inputs.send(Input::Link { host: Arc::clone(&around.host), connected: true }).await?;
     let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
     setup.assignments = translate::assignments(config, &around);
+    setup.local = Some(local::setup(config, &around));
     let agent = Agent::new(setup).component();
 
     let mut supervisor = Supervisor::new(board);

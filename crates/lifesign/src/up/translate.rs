@@ -1,9 +1,11 @@
 //! From the configuration to what each part is told.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifesign_agent::{Assignment, Assignments, Check, ProcessSpec, UnitKind};
 use lifesign_config::access::Privilege as Allowed;
@@ -20,6 +22,7 @@ use lifesign_server::outbox::Recipient;
 use lifesign_store::Options;
 
 use super::kinds::Configuration;
+use super::local;
 
 /// The role of the processes that lifesign itself supervises: they may send heartbeats.
 const SUPERVISED: &str = "supervised";
@@ -90,10 +93,20 @@ fn unknown_service(config: &Configuration, host: &HostName) -> Option<ServiceSpe
 
 /// What the agent on this host watches.
 pub(super) fn assignments(config: &Configuration, around: &Surroundings) -> Assignments {
+    let intervals: BTreeMap<ServiceId, Duration> = lifesign_config::spec::spec(config, &around.host)
+        .services
+        .into_iter()
+        .filter_map(|service| Some((service.id, service.heartbeat?.interval)))
+        .collect();
+    let told = |id: &ServiceId| local::environment(config, around, id, intervals.get(id).copied());
     let services = lifesign_config::spec::services_on(config, &around.host)
         .map(|service| Assignment {
             id: service.id().clone(),
-            unit: service.keys.unit.as_ref().map(|unit| unit_kind(unit, service.id().as_str(), around)),
+            unit: service
+                .keys
+                .unit
+                .as_ref()
+                .map(|unit| unit_kind(unit, service.id(), told(service.id()), around)),
             checks: service
                 .checks
                 .iter()
@@ -113,7 +126,7 @@ pub(super) fn assignments(config: &Configuration, around: &Surroundings) -> Assi
     Assignments { services }
 }
 
-fn unit_kind(unit: &Unit, id: &str, around: &Surroundings) -> UnitKind {
+fn unit_kind(unit: &Unit, id: &ServiceId, told: Vec<(String, String)>, around: &Surroundings) -> UnitKind {
     match unit {
         Unit::Systemd(name) => UnitKind::Systemd(name.clone()),
         Unit::Scm(name) => UnitKind::Scm(name.clone()),
@@ -121,15 +134,16 @@ fn unit_kind(unit: &Unit, id: &str, around: &Surroundings) -> UnitKind {
             let mut env: Vec<(String, String)> = vec![
                 ("LIFESIGN_SERVER".to_owned(), around.local_url()),
                 ("LIFESIGN_TOKEN".to_owned(), around.supervised_token.clone()),
-                ("LIFESIGN_SERVICE".to_owned(), id.to_owned()),
+                ("LIFESIGN_SERVICE".to_owned(), id.to_string()),
             ];
+            env.extend(told);
             env.extend(process.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
             UnitKind::Process(ProcessSpec {
                 argv: process.argv(&around.executable),
                 cwd: Some(process.cwd.clone()),
                 env,
                 stop_timeout: process.stop_timeout,
-                log: process_log(&around.data_dir, id),
+                log: process_log(&around.data_dir, id.as_str()),
                 log_limit: process.output.get(),
             })
         }
