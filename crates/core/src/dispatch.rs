@@ -86,7 +86,13 @@ impl Dispatcher {
     }
 
     /// Takes over what an earlier life told, so that nothing is told twice and every end is told.
-    pub(crate) fn restore(&mut self, now: Mono, notified: Vec<Notification>, active: &[Alert]) {
+    pub(crate) fn restore(
+        &mut self,
+        now: Mono,
+        wall: Wall,
+        notified: Vec<Notification>,
+        active: &[Alert],
+    ) {
         for notification in notified {
             let told: BTreeSet<_> = notification
                 .alerts
@@ -94,16 +100,30 @@ impl Dispatcher {
                 .filter(|alert| alert.state == AlertState::Firing)
                 .map(|alert| (Arc::clone(&alert.fingerprint), alert.starts_at))
                 .collect();
-            let alerts: BTreeMap<_, _> = active
+            let mut alerts: BTreeMap<_, _> = active
                 .iter()
                 .filter(|alert| told.contains(&(Arc::clone(&alert.fingerprint), alert.starts_at)))
                 .map(|alert| (Arc::clone(&alert.fingerprint), alert.clone()))
                 .collect();
-            if alerts.is_empty() {
+            if told.is_empty() {
                 continue;
+            }
+            // What ended, and was to be told with the group's next news when the earlier life ended.
+            let still_active = alerts.len();
+            for alert in notification.alerts.iter().filter(|alert| alert.state == AlertState::Firing) {
+                alerts.entry(Arc::clone(&alert.fingerprint)).or_insert_with(|| Alert {
+                    state: AlertState::Resolved,
+                    ends_at: Some(wall),
+                    ..alert.clone()
+                });
             }
             let key = key(&notification.receiver, &notification.group_labels);
             let timing = Timing::default();
+            let due = match alerts.len() - still_active {
+                0 => now + timing.repeat,
+                _ if still_active == 0 => now,
+                _ => now + timing.interval,
+            };
             self.groups.insert(
                 key,
                 Group {
@@ -112,10 +132,10 @@ impl Dispatcher {
                     timing,
                     alerts,
                     told: Some((told, now)),
-                    due: now + timing.repeat,
+                    due,
                 },
             );
-            self.soonest = self.soonest.min(now + timing.repeat);
+            self.soonest = self.soonest.min(due);
         }
     }
 
@@ -419,7 +439,7 @@ mod tests {
         let Some(Effect::Notify(notification)) = out.pop() else { panic!("nothing sent") };
 
         let mut second = dispatcher(&[route(&["hook"], &[], 0)]);
-        second.restore(at(5), vec![notification], std::slice::from_ref(&firing));
+        second.restore(at(5), Wall::from_millis(5000), vec![notification], std::slice::from_ref(&firing));
         second.fire(at(5), &firing, &[]);
         assert_eq!(flush(&mut second, 5), []);
         second.resolve(at(6), &alert("ServiceDown", "web", AlertState::Resolved));

@@ -84,12 +84,15 @@ impl Remedy {
         self.step = Step::Running { id, until: now + ACTION_TIMEOUT };
     }
 
-    /// The incident is over, or nothing is wanted any more.
+    /// The incident is over, or nothing is wanted any more. A restart that has been ordered goes on all the
+    /// same: until it is answered, a stop is its doing and nobody's wish.
     pub(crate) fn rest(&mut self) {
-        self.step = Step::Idle;
         self.attempts = 0;
-        self.by = None;
         self.forced = false;
+        if !self.is_running() {
+            self.step = Step::Idle;
+            self.by = None;
+        }
     }
 
     /// Whether a restart has been ordered and not answered.

@@ -99,6 +99,8 @@ pub struct Heart {
     phase: Phase,
     /// Whether there is anybody to ask.
     askable: bool,
+    /// Whether this silence has been excused by a stall of our own already.
+    excused: bool,
 }
 
 /// What of the specification is needed after each arrival.
@@ -164,6 +166,7 @@ impl Heart {
             beats: 0,
             phase: Phase::Off,
             askable: false,
+            excused: false,
         };
         heart.configure(spec, now, grace_until);
         heart
@@ -226,6 +229,7 @@ impl Heart {
         self.number(&arrival);
         self.last = arrival.at;
         self.alive = arrival.at;
+        self.excused = false;
         self.beats = self.beats.saturating_add(1);
         let fresh = self.detector.arrival(arrival.at, self.seq);
         let limit = self.set_deadlines(fresh);
@@ -291,6 +295,31 @@ impl Heart {
         self.grace_until = grace_until;
         self.waiting_since = now.back(waited);
         self.beats = 0;
+        self.excused = false;
+    }
+
+    /// Lifesign itself did not run until `until`, and what was sent meanwhile may be lost: the next beat may
+    /// come a whole interval after that. Each silence is excused once and by one and a half intervals at the
+    /// most, so that frequent stalls hide no death.
+    pub fn excuse(&mut self, until: Mono) {
+        let since = if self.beats > 0 { self.last } else { self.waiting_since };
+        if self.excused || since >= until {
+            return;
+        }
+        self.excused = true;
+        let most = self.interval * 3 / 2;
+        let later = |at: Mono| at.max((until + at.since(since)).min(at + most));
+        match self.phase {
+            Phase::Off | Phase::Silent(_) => {}
+            Phase::Waiting => self.grace_until = later(self.grace_until),
+            Phase::Beating | Phase::Late => {
+                self.alive = self.alive.max(until.min(self.alive + most));
+                self.late_at = later(self.late_at);
+                self.silent_at = later(self.silent_at);
+                self.ask_at = self.late_at;
+                self.inquiry = None;
+            }
+        }
     }
 
     /// Applies the passing of time.
@@ -524,6 +553,21 @@ mod tests {
         assert!(!heard(&mut heart, 100), "too late after the first to count as the second");
         assert!(heard(&mut heart, 105));
         assert_eq!(heart.evidence(), HeartEvidence::Beating);
+    }
+
+    #[test]
+    fn a_silence_is_excused_once_by_a_stall_of_our_own() {
+        let mut heart = Heart::new(Some(&spec()), at(0), Mono::NEVER);
+        heard(&mut heart, 100);
+        heart.excuse(at(104));
+        assert_eq!(heart.limits(), (at(119), at(129)), "as if a beat had come at the stall's end");
+        heart.excuse(at(118));
+        assert_eq!(heart.limits(), (at(119), at(129)));
+        heard(&mut heart, 120);
+        heart.excuse(at(118));
+        assert_eq!(heart.limits(), (at(135), at(145)), "it was heard since");
+        heart.excuse(at(134));
+        assert_eq!(heart.limits(), (Mono::from_millis(142_500), Mono::from_millis(152_500)));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct VirtualClock {
     pub(super) frozen: Duration,
     /// How often.
     pub(super) stalls: u64,
+    /// When the last of them ended, on the virtual clock.
+    pub(super) stalled_until: Option<Mono>,
 }
 
 impl VirtualClock {
@@ -30,6 +32,7 @@ impl VirtualClock {
         if let Some(stall) = stall {
             self.frozen += stall;
             self.stalls += 1;
+            self.stalled_until = Some(self.to_virtual(mono));
         }
         (self.to_virtual(mono), stall)
     }

@@ -92,6 +92,9 @@ impl Engine {
         if !self.services[index].watched {
             return;
         }
+        if let Some(until) = self.clock.stalled_until {
+            self.hearts[index].excuse(until);
+        }
         let advance = self.hearts[index].advance(turn.now);
         if advance.ask && self.budget.take(turn.now) {
             turn.out.push(Effect::LookNow(self.services[index].spec.id.clone()));
@@ -218,8 +221,9 @@ impl Engine {
             // Nothing may shorten its time, but whoever looks should see the present.
             turn.out.push(Effect::LookNow(self.services[index].spec.id.clone()));
         }
-        if reason == Some(Reason::HostUnreachable) && state == State::Down {
-            let host = Arc::clone(&self.services[index].spec.host);
+        let host = Arc::clone(&self.services[index].spec.host);
+        // A host that has returned still explains those that are not heard again yet; it is no news.
+        if reason == Some(Reason::HostUnreachable) && state == State::Down && self.host_is_gone(&host) {
             self.blame_host(&host, turn);
         }
         if from != state && (blocks(from) || blocks(state)) {

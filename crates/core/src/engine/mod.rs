@@ -180,7 +180,7 @@ impl Engine {
             past.incidents.into_iter().map(|(incident, lines)| (incident.id, (incident, lines))).collect();
         self.alerts =
             past.alerts.iter().map(|alert| (Arc::clone(&alert.fingerprint), alert.clone())).collect();
-        self.dispatcher.restore(virtual_now, past.notified, &past.alerts);
+        self.dispatcher.restore(virtual_now, now.wall, past.notified, &past.alerts);
     }
 
     /// Takes one input and appends what has to be done.
