@@ -14,6 +14,10 @@ use crate::check::{CheckTask, Shared};
 use crate::task::Task;
 use crate::unit::UnitTask;
 
+/// Who orders what nobody has asked for, see [`Action::by`]: remediation, or a rule by its name.
+const REMEDIATION: &str = "remediation";
+const RULE: &str = "rule ";
+
 /// The services on watch.
 pub(crate) struct Roster {
     shared: Arc<Shared>,
@@ -53,12 +57,13 @@ impl Roster {
 
     /// Carries out an action, or tells why not.
     pub(crate) fn act(&self, action: Action) {
-        let Action { id, service, verb, .. } = action;
+        let Action { id, service, verb, by } = action;
+        let is_remedy = &*by == REMEDIATION || by.starts_with(RULE);
         let unit = self.services.get(&service).map(|watched| watched.unit.as_ref());
         let ordered = match (unit, verb) {
             (None, _) => Err(format!("{service} is not on watch here")),
             (Some(None), _) => Err(format!("{service} has no unit here")),
-            (Some(Some(unit)), Verb::Restart) => unit.restart(Arc::clone(&id)),
+            (Some(Some(unit)), Verb::Restart) => unit.restart(Arc::clone(&id), is_remedy),
         };
         if let Err(why) = ordered {
             let inputs = self.shared.inputs.clone();

@@ -35,7 +35,11 @@ const MAX_ORDERS: usize = 16;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 enum Order {
-    Restart(Arc<str>),
+    Restart {
+        action: Arc<str>,
+        /// Nobody has asked for it: the service manager's own restart goes first.
+        is_remedy: bool,
+    },
     Look,
 }
 
@@ -79,13 +83,14 @@ impl UnitTask {
         &self.kind
     }
 
-    /// Orders a restart. The answer comes as [`Input::ActionDone`].
+    /// Orders a restart; as a remedy it gives way to the service manager's own. The answer comes as
+    /// [`Input::ActionDone`].
     ///
     /// # Errors
     /// When too many orders wait.
-    pub(crate) fn restart(&self, action: Arc<str>) -> Result<(), String> {
+    pub(crate) fn restart(&self, action: Arc<str>, is_remedy: bool) -> Result<(), String> {
         self.orders
-            .try_send(Order::Restart(action))
+            .try_send(Order::Restart { action, is_remedy })
             .map_err(|_| format!("{MAX_ORDERS} orders to this unit wait already"))
     }
 
@@ -150,16 +155,21 @@ impl Keeper {
             Unit::Process(spec) => self.keep_process(spec).await,
             Unit::Managed(manager, name) => {
                 let _watch: Watch = manager.watch(&name, self.sink());
-                let restart = || async {
-                    let restarted = manager.restart(&name, RESTART_WITHIN).await;
+                let (manager, name) = (&manager, name.as_str());
+                let restart = |is_remedy| async move {
+                    let restarted = if is_remedy {
+                        manager.repair(name, RESTART_WITHIN).await
+                    } else {
+                        manager.restart(name, RESTART_WITHIN).await
+                    };
                     restarted.map_err(|error| in_words(&error))
                 };
-                self.serve(restart, || manager.look(&name)).await;
+                self.serve(restart, || manager.look(name)).await;
             }
             Unit::Foreign(why) => {
                 let report = could_not_look(&why);
                 self.report(report.clone()).await;
-                self.serve(|| async { Err(why.clone()) }, || async { report.clone() }).await;
+                self.serve(|_| async { Err(why.clone()) }, || async { report.clone() }).await;
             }
         }
     }
@@ -176,7 +186,9 @@ impl Keeper {
             // The report has gone to the sink already.
             tracing::warn!(service = %self.service, error = in_words(&error), "Process could not be started");
         }
-        let restart = || async { process.restart().await.map(Some).map_err(|error| in_words(&error)) };
+        // No other manager is at it: these processes are ours.
+        let restart =
+            |_is_remedy| async { process.restart().await.map(Some).map_err(|error| in_words(&error)) };
         self.serve(restart, || process.look()).await;
         if let Err(error) = process.stop().await {
             tracing::error!(service = %self.service, error = in_words(&error), "Process could not be stopped");
@@ -184,7 +196,7 @@ impl Keeper {
     }
 
     /// Carries out orders until nobody can give any.
-    async fn serve<R, L>(&mut self, restart: impl Fn() -> R, look: impl Fn() -> L)
+    async fn serve<R, L>(&mut self, restart: impl Fn(bool) -> R, look: impl Fn() -> L)
     where
         R: Future<Output = Result<Option<Process>, String>>,
         L: Future<Output = UnitReport>,
@@ -197,8 +209,8 @@ impl Keeper {
             };
             match order {
                 Some(Order::Look) => self.report(look().await).await,
-                Some(Order::Restart(id)) => {
-                    let result = restart().await;
+                Some(Order::Restart { action: id, is_remedy }) => {
+                    let result = restart(is_remedy).await;
                     let done = ActionReport { id, service: self.service.clone(), result };
                     // Nobody listens any more only when lifesign ends.
                     let _ = self.reports.send(Input::ActionDone(done)).await;

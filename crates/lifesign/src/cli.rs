@@ -120,6 +120,8 @@ pub(crate) enum Command {
     },
     /// Read the configuration file again without losing state
     Reload,
+    /// List this machine's services with the holes in the system's own recovery, and write them as configuration
+    Discover(Discovery),
     /// Try a configuration on a trace of heartbeats: how soon it notices a crash, how often it is wrong
     Simulate(Simulation),
     /// Small real services to watch, as the quickstart does
@@ -135,6 +137,27 @@ pub(crate) struct ConfigFile {
     /// Merge FILE's stem + `.NAME` over it
     #[arg(long, env = "LIFESIGN_ENV", value_name = "NAME")]
     pub(crate) env: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discovery {
+    /// Names, `*` for any letters; without any all services
+    #[arg(value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// Write configuration in this format
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<DiscoveryFormat>,
+    /// Also those that do not start by themselves, or end by themselves
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DiscoveryFormat {
+    /// Lines for a file such as lifesign.yaml
+    Yaml,
+    /// The same in JSON
+    Json,
 }
 
 #[derive(Debug, Args)]

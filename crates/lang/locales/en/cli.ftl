@@ -94,3 +94,5 @@ cli-simulate-ignored = { $count ->
 }
 cli-simulate-other-interval = { $id } sends every { $sent } in the trace, and the configuration expects { $expected }: the figures are those of a wrong configuration.
 cli-simulate-seed = The answers to questions are drawn with the seed { $seed }; --seed draws others.
+
+cli-discover-none = No service fits. With --all those that do not start by themselves are shown, too.

@@ -78,3 +78,5 @@ cli-simulate-asks = { $detector }，会询问
 cli-simulate-ignored = { $id } 有 { $count } 个心跳是在其崩溃期间发送的，已忽略；是否缺少 `recover`？
 cli-simulate-other-interval = 轨迹中 { $id } 每 { $sent } 发送一次，而配置期望 { $expected }：所得数字反映的是一份错误的配置。
 cli-simulate-seed = 询问的应答按种子 { $seed } 抽取；用 --seed 可换一组。
+
+cli-discover-none = 没有匹配的服务。加 --all 可同时显示不自动启动的服务。

@@ -3,6 +3,7 @@
 mod act;
 mod beat;
 mod config;
+mod discover;
 mod explain;
 mod incidents;
 mod simulate;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             beat::run(&remote(), id, *status, metrics, message.as_deref(), lang, json)
         }
         Command::Reload => act::reload(&remote(), lang, json),
+        Command::Discover(what) => discover::run(what, lang, json),
         Command::Simulate(what) => simulate::run(what, lang, json),
         Command::Sample(sample) => sample::run(sample, &cli.global).map_err(Failure::from),
     }

@@ -5,6 +5,7 @@
 //! through two channels made here.
 
 mod banner;
+mod discovered;
 pub(crate) mod kinds;
 mod local;
 mod translate;
@@ -80,10 +81,11 @@ fn refuse_remote_agent(config: &Configuration) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn serve(loaded: Checked, source: Source, lang: Lang) -> anyhow::Result<()> {
-    let config = &loaded.config;
+async fn serve(mut loaded: Checked, source: Source, lang: Lang) -> anyhow::Result<()> {
     // Signals first: one that comes during the start is not lost.
     let mut signals = Signals::new().context("failed to listen for signals")?;
+    discovered::add(&mut loaded.config).await;
+    let config = &loaded.config;
     let data_dir = config.server.data_dir.clone();
     let (store, past) = Store::open(&data_dir, translate::store_options(config))?;
     let listener = bind(config).await?;
@@ -138,6 +140,8 @@ async fn serve(loaded: Checked, source: Source, lang: Lang) -> anyhow::Result<()
     banner::show(lang, &spec, &around, &admin);
     tracing::info!(listening = %around.listening, services = spec.services.len(), host = %around.host, "Lifesign is ready");
 
+    // A service that appears later is watched, too.
+    let _following = discovered::follow(&config.discover, state.reloader.clone()).await;
     let ended = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -214,7 +218,8 @@ fn load_again(source: Source, around: Arc<Surroundings>, commands: mpsc::Sender<
                 refuse_remote_agent(&loaded.config).map_err(|failure| vec![failure.to_string()])?;
                 Ok::<_, Vec<String>>(loaded)
             });
-            let loaded = read.await.map_err(|error| vec![error.to_string()])??;
+            let mut loaded = read.await.map_err(|error| vec![error.to_string()])??;
+            discovered::add(&mut loaded.config).await;
             fresh(&loaded, &around, commands).map_err(|error| vec![format!("{error:#}")])
         })
     })

@@ -1,0 +1,91 @@
+//! The `discover` section: units that are watched without being written down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifesign_config::Unit;
+use lifesign_config::discover::Discover;
+use lifesign_os::unit::info::Listed;
+use lifesign_os::unit::{ListWatch, ServiceManager};
+use lifesign_server::reload::Reloader;
+use tokio::sync::Notify;
+
+use super::kinds::Configuration;
+
+/// How long after a change of the list the next ones are waited for: an installer makes several.
+const CHANGES_SETTLE: Duration = Duration::from_secs(2);
+
+/// Adds a service for each unit that the section takes. A service manager that cannot be asked adds none, and says so.
+pub(super) async fn add(config: &mut Configuration) {
+    if !config.discover.is_wanted() {
+        return;
+    }
+    let manager = ServiceManager::new();
+    let listed = match manager.list().await {
+        Ok(listed) => listed,
+        Err(error) => {
+            tracing::error!(%error, "Cannot look for services to watch; those of the configuration are watched");
+            return;
+        }
+    };
+    let units = taken(&manager, &config.discover, &listed).await;
+    let added = config.watch_units(units.into_iter().map(unit));
+    tracing::info!(found = listed.len(), watched = added.len(), "Looked for services to watch");
+}
+
+/// The units among these that start by themselves, run until they are stopped, and fit the patterns.
+async fn taken(manager: &ServiceManager, discover: &Discover, listed: &[Listed]) -> Vec<String> {
+    let mut names = Vec::new();
+    for Listed { name, .. } in
+        listed.iter().filter(|listed| listed.start.is_automatic() && discover.takes(&listed.name))
+    {
+        match manager.info(name).await {
+            Ok(info) if info.lasts => names.push(name.clone()),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "A service that was found is not watched"),
+        }
+    }
+    names
+}
+
+/// The unit of this name, in the system's own kind.
+fn unit(name: String) -> Unit {
+    if ServiceManager::KIND == "scm" { Unit::Scm(name) } else { Unit::Systemd(name) }
+}
+
+/// Reads the configuration again when a service comes or goes or is started otherwise, until the result is dropped.
+pub(super) async fn follow(discover: &Discover, reloader: Reloader) -> Option<Following> {
+    if !discover.is_wanted() {
+        return None;
+    }
+    let manager = ServiceManager::new();
+    // What cannot be read now is all new when it can be.
+    let known = manager.list().await.unwrap_or_default();
+    let changed = Arc::new(Notify::new());
+    let news = Arc::clone(&changed);
+    let watch = manager.watch_list(known, move |change| {
+        tracing::info!(?change, "The list of services has changed");
+        news.notify_one();
+    });
+    let task = tokio::spawn(async move {
+        loop {
+            changed.notified().await;
+            tokio::time::sleep(CHANGES_SETTLE).await;
+            // The result is logged and audited by the reloader.
+            drop(reloader.reload("discover".into()).await);
+        }
+    });
+    Some(Following { _watch: watch, task: task.abort_handle() })
+}
+
+/// Ends the following when dropped.
+pub(super) struct Following {
+    _watch: ListWatch,
+    task: tokio::task::AbortHandle,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
