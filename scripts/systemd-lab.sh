@@ -1,7 +1,7 @@
 #!/bin/sh
 # A real systemd for the tests, thrown away afterwards; it touches nothing of the machine's own.
 #
-#   systemd-lab.sh start [user]   starts one unless it runs, and prints the variables below
+#   systemd-lab.sh start [user|system]  starts one unless it runs, and prints the variables below
 #   systemd-lab.sh env            prints them again:  eval "$(scripts/systemd-lab.sh env)"
 #   systemd-lab.sh exec COMMAND   runs COMMAND with them
 #   systemd-lab.sh status         exits 0 when it runs, 3 when not
@@ -13,6 +13,10 @@
 # How: `systemd --user` with a session bus, in mount and cgroup namespaces of its own. The cgroup marks its
 # processes, so that stopping cannot miss one; process numbers are the machine's, so that tests can watch and kill
 # them directly. Unit files belong in $SYSTEMD_LAB_UNITS, followed by `systemctl --user daemon-reload`.
+#
+# `system` is systemd as process 1 of a process namespace, with a system bus and a journal, for what a user manager
+# cannot do: users, sandboxes, /etc. It works on copies of /etc and on empty /var/lib, /run and /usr/local; enter it
+# with `exec`, since process numbers are its own.
 set -eu
 
 name=${LIFESIGN_LAB_NAME:-lab}
@@ -43,9 +47,22 @@ cgroup() {
     echo "$root/lifesign-$name"
 }
 
-answers() { [ -e "$dir/run/systemd/private" ] && on_bus systemctl --user show -p Version >/dev/null 2>&1; }
+# The number of the first process of a system lab, as the machine counts.
+first() { for pid in $(cat "$(cgroup)/init.scope/cgroup.procs" 2>/dev/null); do
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != systemd ] || { echo "$pid"; return 0; }; done; return 1; }
 
-is_ready() { answers && on_bus systemctl --user --quiet is-active default.target 2>/dev/null; }
+is_system() { [ -e "$dir/system" ]; }
+
+in_system() { nsenter -t "$(first)" -m -p -i -u -C -- "$@"; }
+
+answers() { if is_system; then first >/dev/null && in_system systemctl show -p Version >/dev/null 2>&1; else answers_user; fi; }
+
+answers_user() { [ -e "$dir/run/systemd/private" ] && on_bus systemctl --user show -p Version >/dev/null 2>&1; }
+
+is_ready() {
+    if is_system; then answers && in_system systemctl --quiet is-active default.target dbus.service 2>/dev/null
+    else answers && on_bus systemctl --user --quiet is-active default.target 2>/dev/null; fi
+}
 
 on_bus() { XDG_RUNTIME_DIR=$dir/run DBUS_SESSION_BUS_ADDRESS=$bus "$@"; }
 
@@ -93,11 +110,19 @@ start() {
     if answers; then variables; return; fi
     stop
     write_units
+    what=inside
+    spaces="--cgroup --mount --propagation private"
+    if [ "$1" = system ]; then
+        touch "$dir/system"
+        what=inside-system
+        spaces="$spaces --pid --ipc --uts --fork --kill-child"
+        write_system_units
+    fi
     group=$(cgroup)
     mkdir -p "$group"
     # The cgroup namespace takes the cgroup of whoever makes it as its root, hence joining comes first.
-    setsid sh -c 'echo 0 > "$1/cgroup.procs"; exec unshare --cgroup --mount --propagation private "$2" inside' \
-        - "$group" "$self" </dev/null >"$dir/log" 2>&1 &
+    setsid sh -c 'echo 0 > "$1/cgroup.procs"; exec unshare $3 "$2" "$4"' \
+        - "$group" "$self" "$spaces" "$what" </dev/null >"$dir/log" 2>&1 &
     tries=0
     until is_ready; do
         tries=$((tries + 1))
@@ -105,6 +130,67 @@ start() {
         sleep 0.05
     done
     variables
+}
+
+write_system_units() {
+    for target in sysinit multi-user timers local-fs umount final network-online; do
+        printf '[Unit]\nDefaultDependencies=no\n' | unit $target.target
+    done
+    printf '[Unit]\nRequires=basic.target dbus.service systemd-journald.service\nAfter=basic.target dbus.service\n' \
+        | unit default.target
+    printf '[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=/run/dbus/system_bus_socket\n' | unit dbus.socket
+    sed -i 's/--session/--system/' "$dir/base/dbus.service"
+    printf '[Manager]\nDefaultTimeoutStartSec=10s\nDefaultTimeoutStopSec=5s\n' > "$dir/etc/system.conf"
+    unit systemd-journald.socket <<UNIT
+[Unit]
+DefaultDependencies=no
+[Socket]
+ListenStream=/run/systemd/journal/stdout
+ListenDatagram=/run/systemd/journal/socket
+ListenDatagram=/run/systemd/journal/dev-log
+PassCredentials=yes
+Service=systemd-journald.service
+UNIT
+    unit systemd-journald.service <<UNIT
+[Unit]
+DefaultDependencies=no
+Requires=systemd-journald.socket
+After=systemd-journald.socket
+[Service]
+Type=notify
+ExecStart=$(dirname "$systemd")/systemd-journald
+Sockets=systemd-journald.socket
+StandardOutput=null
+UNIT
+    printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\n' > "$dir/etc/journald.conf"
+}
+
+# The second half of `start system`: process 1 of its own namespace.
+inside_system() {
+    need
+    mount -t proc -o nosuid,noexec,nodev proc /proc
+    # Process 1 sets kernel-wide limits; not those of this machine.
+    mount --bind /proc/sys /proc/sys
+    mount -o remount,bind,ro /proc/sys
+    mkdir -p "$dir/copy"
+    cp -a /etc/. "$dir/copy/"
+    rm -rf "$dir/copy/systemd" "$dir/copy/sysusers.d" "$dir/copy/polkit-1/rules.d"
+    mkdir -p "$dir/copy/systemd/system" "$dir/copy/sysusers.d"
+    cp "$dir/etc"/*.conf "$dir/copy/systemd/"
+    mount --bind "$dir/copy" /etc
+    mount -t tmpfs -o mode=755 tmpfs /usr/local
+    mkdir -p /usr/local/bin
+    mount -t tmpfs -o mode=755 tmpfs /var/lib
+    mkdir -p /var/lib/dbus
+    mount --bind "$dir/run" /run
+    chmod 755 "$dir/run"
+    mkdir -p /run/dbus /run/systemd/system /run/lock
+    umount -l /sys/fs/cgroup 2>/dev/null || true
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    exec env -i PATH="$PATH" LANG=C.UTF-8 container=lifesign-lab \
+        SYSTEMD_UNIT_PATH="/etc/systemd/system:/run/systemd/transient:/run/systemd/system:$dir/units:$dir/base" \
+        SYSTEMD_GENERATOR_PATH="$dir/none" SYSTEMD_ENVIRONMENT_GENERATOR_PATH="$dir/none" \
+        "$systemd" --system --unit=default.target --show-status=no --log-target=journal-or-kmsg
 }
 
 # The second half of start, inside the namespaces.
@@ -143,11 +229,16 @@ stop() {
 }
 
 case ${1:-} in
-    start) [ "${2:-user}" = user ] || fail "only a user manager can be started"; start ;;
+    start)
+        case ${2:-user} in user | system) ;; *) fail "start user, or start system" ;; esac
+        start "${2:-user}" ;;
     env) answers || fail "not running"; variables ;;
-    exec) shift; answers || fail "not running"; export SYSTEMD_LAB_UNITS="$dir/units"; on_bus "$@" ;;
+    exec) shift; answers || fail "not running"
+        if is_system; then exec nsenter -t "$(first)" -m -p -i -u -C -- "$@"; fi
+        export SYSTEMD_LAB_UNITS="$dir/units"; on_bus "$@" ;;
     status) answers || { echo stopped; exit 3; }; echo running ;;
     stop) stop ;;
     inside) inside ;;
-    *) sed -n '2,17s/^# \{0,1\}//p' "$self"; exit 2 ;;
+    inside-system) inside_system ;;
+    *) sed -n '2,21s/^# \{0,1\}//p' "$self"; exit 2 ;;
 esac

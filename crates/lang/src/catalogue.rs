@@ -15,6 +15,7 @@ const ENGLISH: Files = &[
     ("cli", include_str!("../locales/en/cli.ftl")),
     ("ui", include_str!("../locales/en/ui.ftl")),
     ("notify", include_str!("../locales/en/notify.ftl")),
+    ("service", include_str!("../locales/en/service.ftl")),
 ];
 
 const CHINESE: Files = &[
@@ -22,6 +23,7 @@ const CHINESE: Files = &[
     ("cli", include_str!("../locales/zh/cli.ftl")),
     ("ui", include_str!("../locales/zh/ui.ftl")),
     ("notify", include_str!("../locales/zh/notify.ftl")),
+    ("service", include_str!("../locales/zh/service.ftl")),
     ("explain", include_str!("../locales/zh/explain.ftl")),
 ];
 

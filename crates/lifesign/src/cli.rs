@@ -1,5 +1,7 @@
 //! The command line as it is written.
 
+pub(crate) mod service;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -59,7 +61,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run server and agent in one process, with the embedded store
-    Up(ConfigFile),
+    Up(Up),
     /// Look at a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -124,12 +126,24 @@ pub(crate) enum Command {
     Discover(Discovery),
     /// Try a configuration on a trace of heartbeats: how soon it notices a crash, how often it is wrong
     Simulate(Simulation),
+    /// lifesign, or any program wrapped by it, as a service of this system
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Small real services to watch, as the quickstart does
     #[command(subcommand)]
     Sample(Sample),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Keep the data here, whatever the configuration says; `service install` sets it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigFile {
     /// The configuration: YAML or JSON, by its ending
     #[arg(short, long, value_name = "FILE", default_value = "lifesign.yaml")]

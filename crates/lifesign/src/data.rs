@@ -67,7 +67,7 @@ pub(crate) fn remember_server(address: &str, data_dir: &Path) {
 }
 
 /// The token for the server at `address` on this machine, if this user may read it. `is_default`: nobody
-/// named that address, so the data directory in this folder is meant; a token is never sent to an address
+/// named that address, so the data directory in this folder is meant, or that of the installed service; a token is never sent to an address
 /// that it was not noted for.
 pub(crate) fn find_token(address: &str, is_default: bool) -> Option<String> {
     let noted = note_file(address)
@@ -76,6 +76,7 @@ pub(crate) fn find_token(address: &str, is_default: bool) -> Option<String> {
     noted
         .into_iter()
         .chain(is_default.then(|| PathBuf::from("data")))
+        .chain(is_default.then(|| lifesign_os::service::default_data_dir("lifesign")))
         .find_map(|place| std::fs::read_to_string(place.join(TOKEN_FILE)).ok())
         .map(|token| token.trim().to_owned())
 }

@@ -25,12 +25,17 @@ pub(crate) enum Failure {
 impl Failure {
     /// The contract's exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
             Self::Failed(_) => 1,
             Self::Configuration(_) => 2,
             Self::NotFound(_) => 3,
             Self::Refused(_) => 4,
             Self::Unreachable(_) => 5,
-        })
+        }
     }
 }

@@ -3,12 +3,14 @@
 mod cli;
 mod command;
 mod data;
+mod event_id;
 mod failure;
 mod logging;
 mod moment;
 mod print;
 mod remote;
 mod sample;
+mod service_main;
 mod up;
 
 use std::process::ExitCode;

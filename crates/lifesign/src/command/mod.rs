@@ -6,6 +6,7 @@ mod config;
 mod discover;
 mod explain;
 mod incidents;
+mod service;
 mod simulate;
 mod status;
 
@@ -29,7 +30,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     }
     let remote = || Remote::new(&cli.global);
     match &cli.command {
-        Command::Up(file) => up::run(file, lang),
+        Command::Up(up) => up::run(up, lang),
         Command::Config(command) => config::run(command, lang, json),
         Command::Status { id: None } => status::all(&remote(), lang, json),
         Command::Status { id: Some(id) } => status::one(&remote(), id, lang, json),
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             beat::run(&remote(), id, *status, metrics, message.as_deref(), lang, json)
         }
         Command::Reload => act::reload(&remote(), lang, json),
+        Command::Service(what) => service::run(what, lang, json),
         Command::Discover(what) => discover::run(what, lang, json),
         Command::Simulate(what) => simulate::run(what, lang, json),
         Command::Sample(sample) => sample::run(sample, &cli.global).map_err(Failure::from),

@@ -21,7 +21,7 @@ use lifesign_config::problem::Level;
 use lifesign_core::input::Input;
 use lifesign_core::model::HostName;
 use lifesign_lang::Lang;
-use lifesign_os::signal::{Signal, Signals};
+use lifesign_os::service::host::{Host, Reporter, Request};
 use lifesign_server::engine::{Clock, Work};
 use lifesign_server::reload::{Fresh, Load};
 use lifesign_server::{Parts, Server};
@@ -31,11 +31,12 @@ use tokio::sync::mpsc;
 
 use self::kinds::{Checked, Configuration};
 use self::translate::Surroundings;
-use crate::cli::ConfigFile;
+use crate::cli::Up;
 use crate::command::{load_configuration, problem_lines};
 use crate::data;
 use crate::failure::Failure;
-use crate::{logging, print};
+use crate::service_main::{Care, Hold, take_care};
+use crate::{event_id, logging, print};
 
 /// Observations on their way from the agent to the engine. When it is full, observers wait.
 const OBSERVATIONS: usize = 4096;
@@ -45,8 +46,18 @@ const ORDERS: usize = 1024;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs until told to stop.
-pub(crate) fn run(file: &ConfigFile, lang: Lang) -> Result<(), Failure> {
-    let loaded = load_configuration(&file.config, file.env.as_deref())?;
+pub(crate) fn run(up: &Up, lang: Lang) -> Result<(), Failure> {
+    logging::open_system_log("lifesign");
+    run_under(Host::from_environment(), up, lang)
+}
+
+/// Runs until told to stop, by a service manager or by a person.
+pub(crate) fn run_under(host: Host, up: &Up, lang: Lang) -> Result<(), Failure> {
+    let file = &up.file;
+    let mut loaded = load_configuration(&file.config, file.env.as_deref())?;
+    if let Some(data_dir) = &up.data_dir {
+        loaded.config.server.data_dir.clone_from(data_dir);
+    }
     refuse_remote_agent(&loaded.config)?;
     logging::start(&loaded.config.log);
     let warnings = loaded.warnings.to_string();
@@ -59,8 +70,8 @@ pub(crate) fn run(file: &ConfigFile, lang: Lang) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let source = Source { path: file.config.clone(), env: file.env.clone() };
-    runtime.block_on(serve(loaded, source, lang)).map_err(Failure::from)
+    let source = Source { path: file.config.clone(), env: file.env.clone(), data_dir: up.data_dir.clone() };
+    runtime.block_on(serve(loaded, source, host, lang)).map_err(Failure::from)
 }
 
 /// Where the configuration came from, for reading it again.
@@ -68,6 +79,7 @@ pub(crate) fn run(file: &ConfigFile, lang: Lang) -> Result<(), Failure> {
 struct Source {
     path: PathBuf,
     env: Option<String>,
+    data_dir: Option<PathBuf>,
 }
 
 /// Under `up` the agent is in the same process and needs neither address nor token.
@@ -81,9 +93,11 @@ fn refuse_remote_agent(config: &Configuration) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn serve(mut loaded: Checked, source: Source, lang: Lang) -> anyhow::Result<()> {
-    // Signals first: one that comes during the start is not lost.
-    let mut signals = Signals::new().context("failed to listen for signals")?;
+async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -> anyhow::Result<()> {
+    // Requests first: one that comes during the start is not lost.
+    let mut requests = service.requests().context("failed to listen for signals")?;
+    let reporter = service.reporter;
+    reporter.starting("Opening the store");
     discovered::add(&mut loaded.config).await;
     let config = &loaded.config;
     let data_dir = config.server.data_dir.clone();
@@ -130,37 +144,98 @@ async fn serve(mut loaded: Checked, source: Source, lang: Lang) -> anyhow::Resul
     let agent = Agent::new(setup).component();
 
     let mut supervisor = Supervisor::new(board);
+    reporter.starting("Starting engine, API and agent");
     let started =
         start(&mut supervisor, components.into_iter().chain([link(work_given, commands), agent])).await;
     if let Err(error) = started {
         supervisor.stop().await;
         return Err(error);
     }
+    let hold = Hold::new(state.engine.clone(), &around.data_dir);
+    // One that died while it was paused is running again, as its manager sees it.
+    hold.resume().await?;
     data::remember_server(&around.listening.to_string(), &around.data_dir);
-    banner::show(lang, &spec, &around, &admin);
-    tracing::info!(listening = %around.listening, services = spec.services.len(), host = %around.host, "Lifesign is ready");
+    // A service has no reader, and its output is kept: the token must not come to stand there.
+    if !reporter.is_heard() && !logging::is_in_system_log() {
+        banner::show(lang, &spec, &around, &admin);
+    }
+    let ready = format!("Watching {} services", spec.services.len());
+    reporter.ready(&ready);
+    let care =
+        tokio::spawn(take_care(reporter.clone(), state.engine.clone(), Care { paused: hold.follow() }));
+    tracing::info!(
+        event_id = event_id::READY, listening = %around.listening, services = spec.services.len(), host = %around.host,
+        "Lifesign is ready"
+    );
 
     // A service that appears later is watched, too.
     let _following = discovered::follow(&config.discover, state.reloader.clone()).await;
     let ended = loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Stop => break Ok(()),
-                Signal::Reload => {
-                    // The result is logged and audited by the reloader.
-                    drop(state.reloader.reload("SIGHUP".into()).await);
-                }
-            },
+        let request = tokio::select! {
+            request = requests.next() => request,
             fatal = supervisor.fatal() => break Err(anyhow!(fatal)),
+        };
+        match request {
+            Request::Stop => break Ok(()),
+            Request::Reload => {
+                reporter.reloading();
+                // The result is logged and audited by the reloader.
+                drop(state.reloader.reload("SIGHUP".into()).await);
+                if hold.is_paused() {
+                    pause(&hold, &reporter).await;
+                } else {
+                    reporter.ready(&ready);
+                }
+            }
+            Request::Pause => {
+                reporter.pausing();
+                pause(&hold, &reporter).await;
+            }
+            Request::Continue => {
+                reporter.continuing();
+                match hold.resume().await {
+                    Ok(services) => {
+                        tracing::info!(event_id = event_id::CONTINUED, services, "Alerts and restarts go on");
+                        reporter.ready(&ready);
+                    }
+                    Err(error) => {
+                        tracing::error!(error = format!("{error:#}"), "Could not end the pause");
+                        reporter.paused("Paused: it could not be ended");
+                    }
+                }
+            }
+            // The engine's clock sees the gap by itself and moves every deadline.
+            Request::Sleep => tracing::info!(event_id = event_id::SLEEP, "The machine goes to sleep"),
+            Request::Wake => tracing::info!(event_id = event_id::WAKE, "The machine has woken"),
         }
     };
+    care.abort();
+    reporter.stopping("Stopping");
     if ended.is_ok() {
         print::line(lang.word("cli-stopping"));
     }
-    tracing::info!("Lifesign is stopping");
+    match &ended {
+        Ok(()) => tracing::info!(event_id = event_id::STOPPING, "Lifesign is stopping"),
+        Err(error) => tracing::error!(event_id = event_id::FAILED, %error, "Lifesign is stopping"),
+    }
     supervisor.stop().await;
+    reporter.stopping("Closing the store");
     store.close().await;
     ended
+}
+
+/// Holds alerts and restarts of all services, and says so.
+async fn pause(hold: &Hold, reporter: &Reporter) {
+    match hold.pause().await {
+        Ok(services) => {
+            tracing::warn!(event_id = event_id::PAUSED, services, "Paused: alerts and restarts are held");
+            reporter.paused("Paused: alerts and restarts are held");
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "Could not pause");
+            reporter.ready("Running: it could not be paused");
+        }
+    }
 }
 
 async fn start(
@@ -213,8 +288,12 @@ fn load_again(source: Source, around: Arc<Surroundings>, commands: mpsc::Sender<
         let (source, around, commands) = (source.clone(), Arc::clone(&around), commands.clone());
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || {
-                let loaded = lifesign_config::load::load(&source.path, source.env.as_deref(), &kinds::all())
-                    .map_err(|report| problem_lines(&report, Level::Error))?;
+                let mut loaded =
+                    lifesign_config::load::load(&source.path, source.env.as_deref(), &kinds::all())
+                        .map_err(|report| problem_lines(&report, Level::Error))?;
+                if let Some(data_dir) = source.data_dir {
+                    loaded.config.server.data_dir = data_dir;
+                }
                 refuse_remote_agent(&loaded.config).map_err(|failure| vec![failure.to_string()])?;
                 Ok::<_, Vec<String>>(loaded)
             });

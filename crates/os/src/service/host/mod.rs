@@ -223,6 +223,11 @@ impl Reporter {
         self.0.say(Phase::Stopping, Some(text));
     }
 
+    /// Whether a service manager started this process and listens.
+    pub fn is_heard(&self) -> bool {
+        self.0.port.is_heard()
+    }
+
     /// How long the manager lets the program be silent before it kills it; `None`: for ever. Call
     /// [`alive`](Self::alive) at least twice in that time.
     pub fn watchdog(&self) -> Option<Duration> {

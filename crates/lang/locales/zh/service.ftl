@@ -1,0 +1,14 @@
+# `lifesign service`。
+service-planned = 将执行
+service-done = 已完成
+service-unchanged = 无需更改
+service-not-offered = 本系统不提供
+service-nothing = 无事可做。
+service-installed = { $name } 已安装。用 `lifesign service start` 加同一名称启动;`lifesign service status` 显示其状态。
+service-started = { $name } 正在运行。
+service-stopped = { $name } 已停止。
+service-state = 状态
+service-detail = 说明
+service-process = 进程
+service-start = 启动方式
+service-command = 命令

@@ -1,0 +1,305 @@
+//! `lifesign service`: install, uninstall, start, stop, status, grant.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use lifesign_config::unit::Unit;
+use lifesign_lang::Lang;
+use lifesign_os::service::{self, Definition, Kind, Mode, Outcome, ServiceError, StartType, Step};
+use serde_json::json;
+
+use crate::cli::service::{Again, Install, Role, ServiceCommand, Start, Which};
+use crate::failure::Failure;
+use crate::up::kinds::Configuration;
+use crate::{print, service_main};
+
+/// How long `start` and `stop` wait. Longer than the manager's own limits, so that its reason comes first.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) fn run(command: &ServiceCommand, lang: Lang, json: bool) -> Result<(), Failure> {
+    match command {
+        ServiceCommand::Install(what) => install(what, lang, json),
+        ServiceCommand::Uninstall { which, purge, dry_run } => {
+            let steps = service::uninstall(which.name(), *purge, mode(*dry_run)).map_err(failure)?;
+            show(&steps, lang, json);
+            Ok(())
+        }
+        ServiceCommand::Start(which) => carry_out(which, service::start, "service-started", lang, json),
+        ServiceCommand::Stop(which) => carry_out(which, service::stop, "service-stopped", lang, json),
+        ServiceCommand::Status(which) => status(which.name(), lang, json),
+        ServiceCommand::Grant { services, name, apply } => {
+            let steps = service::grant(name, services, mode(!apply)).map_err(failure)?;
+            show(&steps, lang, json);
+            Ok(())
+        }
+        ServiceCommand::Run(what) => service_main::run(what, lang),
+        ServiceCommand::RunWrapped(what) => service_main::run_wrapped(what, lang),
+    }
+}
+
+const fn mode(is_dry_run: bool) -> Mode {
+    if is_dry_run { Mode::DryRun } else { Mode::Apply }
+}
+
+fn failure(error: ServiceError) -> Failure {
+    match error {
+        ServiceError::NotAdministrator { .. } => Failure::Refused(error.to_string()),
+        ServiceError::Invalid(_) => Failure::Configuration(format!("error: {error}")),
+        ServiceError::NotFound { .. } => Failure::NotFound(error.to_string()),
+        ServiceError::NoManager { .. } => Failure::Unreachable(error.to_string()),
+        ServiceError::Failed { .. } => Failure::Failed(error.into()),
+    }
+}
+
+fn install(what: &Install, lang: Lang, json: bool) -> Result<(), Failure> {
+    let definition = if what.wrap { wrapped(what)? } else { own(what)? };
+    let steps = service::install(&definition, mode(what.dry_run)).map_err(failure)?;
+    show(&steps, lang, json);
+    if !json && !what.dry_run {
+        print::line("");
+        print::line(lang.text("service-installed", &[("name", definition.name.into())]));
+    }
+    Ok(())
+}
+
+fn start_type(start: Start) -> StartType {
+    match start {
+        Start::Auto => StartType::Auto,
+        Start::Delayed => StartType::Delayed,
+        Start::Manual => StartType::Manual,
+        Start::Disabled => StartType::Disabled,
+    }
+}
+
+/// lifesign itself as a service.
+fn own(what: &Install) -> Result<Definition, Failure> {
+    let role = match what.role {
+        Role::Up => "up",
+        Role::Server | Role::Agent => {
+            return Err(Failure::Configuration(
+                "error: this version has no `lifesign server` and `lifesign agent` yet, so such a service could not \
+                 start; install it with --role up"
+                    .to_owned(),
+            ));
+        }
+    };
+    debug_assert_eq!(role, "up");
+    let file = absolute(&what.config)?;
+    // A wrong configuration is told here, not by a service that does not start.
+    let loaded = super::load_configuration(&file, what.env.as_deref())?;
+    let config = &loaded.config;
+    let beside = file.parent().map(|folder| folder.join("data"));
+    let is_default = beside.as_ref() == Some(&config.server.data_dir);
+    let data_dir =
+        if is_default { service::default_data_dir(&what.name) } else { absolute(&config.server.data_dir)? };
+    let mut argv = vec![executable()?];
+    argv.extend(service_main::command_of(&what.name));
+    argv.extend(["-c".to_owned(), text(&file)?]);
+    if let Some(env) = &what.env {
+        argv.extend(["--env".to_owned(), env.clone()]);
+    }
+    argv.extend(["--data-dir".to_owned(), text(&data_dir)?]);
+    Ok(Definition {
+        name: what.name.clone(),
+        display_name: what.display_name.clone().unwrap_or_else(|| "Lifesign".to_owned()),
+        description: what
+            .description
+            .clone()
+            .unwrap_or_else(|| "Watches services, restarts them, and tells people".to_owned()),
+        argv,
+        start: start_type(what.start),
+        account: what.account.clone(),
+        data_dir,
+        reads: read_by(&file, what.env.as_deref()),
+        controls: controlled(config),
+        kind: kind(config),
+    })
+}
+
+/// The configuration's own files. Secrets in files of their own are for their owners to share.
+fn read_by(file: &Path, env: Option<&str>) -> Vec<PathBuf> {
+    let overlay = env.and_then(|env| {
+        let stem = file.file_stem()?.to_str()?;
+        let ending = file.extension()?.to_str()?;
+        Some(file.with_file_name(format!("{stem}.{env}.{ending}"))).filter(|overlay| overlay.exists())
+    });
+    std::iter::once(file.to_owned()).chain(overlay).collect()
+}
+
+/// What lifesign restarts by itself, and so must be able to start and stop.
+fn controlled(config: &Configuration) -> Vec<String> {
+    let restarted = config.services.iter().filter(|service| service.keys.restart.is_some());
+    restarted
+        .filter_map(|service| match service.keys.unit.as_ref()? {
+            Unit::Systemd(name) if cfg!(unix) => Some(name.clone()),
+            Unit::Scm(name) if cfg!(windows) => Some(name.clone()),
+            Unit::Systemd(_) | Unit::Scm(_) | Unit::Process(_) => None,
+        })
+        .collect()
+}
+
+fn kind(config: &Configuration) -> Kind {
+    let hosts = config.services.iter().any(|service| matches!(service.keys.unit, Some(Unit::Process(_))));
+    if hosts { Kind::Host } else { Kind::Monitor }
+}
+
+/// Any program as a service.
+fn wrapped(what: &Install) -> Result<Definition, Failure> {
+    let name = what.id.clone().unwrap_or_default();
+    let program = what.program.first().cloned().unwrap_or_default();
+    let data_dir = service::default_data_dir(&name);
+    let care = &what.care;
+    let mut argv = vec![executable()?, "service".to_owned(), "run-wrapped".to_owned(), name.clone()];
+    argv.extend(["--data-dir".to_owned(), text(&data_dir)?]);
+    if let Some(dir) = &care.dir {
+        argv.extend(["--dir".to_owned(), text(&absolute(dir)?)?]);
+    }
+    argv.extend(["--stop-within".to_owned(), lifesign_config::time::write_duration(care.stop_within)]);
+    if care.restart == Again::Always {
+        argv.extend(["--restart".to_owned(), "always".to_owned()]);
+    }
+    if let Some(heartbeat) = care.heartbeat {
+        argv.extend(["--heartbeat".to_owned(), lifesign_config::time::write_duration(heartbeat)]);
+    }
+    argv.extend(["--log-size".to_owned(), care.log_size.to_string(), "--".to_owned()]);
+    argv.push(text(&found(&program)?)?);
+    argv.extend(what.program.iter().skip(1).cloned());
+    Ok(Definition {
+        display_name: what.display_name.clone().unwrap_or_else(|| name.clone()),
+        description: what
+            .description
+            .clone()
+            .unwrap_or_else(|| format!("{program}, kept running by lifesign")),
+        name,
+        argv,
+        start: start_type(what.start),
+        account: what.account.clone(),
+        data_dir,
+        reads: Vec::new(),
+        controls: Vec::new(),
+        kind: Kind::Wrapper,
+    })
+}
+
+/// The program as an absolute path: a service has another `PATH` and another folder.
+fn found(program: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(program);
+    let candidates: Vec<PathBuf> = if path.components().count() > 1 {
+        vec![absolute(path)?]
+    } else {
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&folders).map(|folder| folder.join(program)).collect()
+    };
+    let ending = std::env::consts::EXE_SUFFIX;
+    candidates
+        .into_iter()
+        .flat_map(|path| {
+            let mut with_ending = path.clone().into_os_string();
+            with_ending.push(ending);
+            [path, PathBuf::from(with_ending)]
+        })
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            Failure::Configuration(format!("error: there is no program {program:?}; write its whole path"))
+        })
+}
+
+fn executable() -> Result<String, Failure> {
+    text(&std::env::current_exe().context("failed to find lifesign's own path")?)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    Ok(std::path::absolute(path).with_context(|| format!("{} has no absolute path", path.display()))?)
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::Configuration(format!(
+            "error: {} is no text that a service manager could hold",
+            path.display()
+        ))
+    })
+}
+
+fn carry_out(
+    which: &Which,
+    order: fn(&str, Duration) -> Result<(), ServiceError>,
+    done: &str,
+    lang: Lang,
+    json: bool,
+) -> Result<(), Failure> {
+    let name = which.name();
+    order(name, PATIENCE).map_err(failure)?;
+    if json {
+        return status(name, lang, true);
+    }
+    print::line(lang.text(done, &[("name", name.into())]));
+    Ok(())
+}
+
+fn status(name: &str, lang: Lang, json: bool) -> Result<(), Failure> {
+    let status = service::status(name).map_err(failure)?;
+    let start = status.start.map(StartType::word);
+    if json {
+        print::json(&json!({
+            "name": status.name,
+            "display_name": status.display_name,
+            "state": status.state,
+            "running": status.is_running,
+            "pid": status.pid,
+            "start": start,
+            "command": status.command,
+            "detail": status.detail,
+        }));
+        return Ok(());
+    }
+    print::line(format!("{} ({})", status.display_name, status.name));
+    let pid = status.pid.map(|pid| pid.to_string());
+    let rows = [
+        ("service-state", Some(status.state)),
+        ("service-detail", status.detail),
+        ("service-process", pid),
+        ("service-start", start.map(str::to_owned)),
+        ("service-command", Some(status.command)),
+    ];
+    for (key, value) in rows {
+        if let Some(value) = value {
+            let label = lang.word(key);
+            let pad = " ".repeat(12_usize.saturating_sub(print::columns(&label)));
+            print::line(format!("  {label}{pad} {}", print::one_line(&value, 500)));
+        }
+    }
+    Ok(())
+}
+
+fn show(steps: &[Step], lang: Lang, json: bool) {
+    let word = |outcome| match outcome {
+        Outcome::Planned => "planned",
+        Outcome::Done => "done",
+        Outcome::Unchanged => "unchanged",
+        Outcome::NotOffered => "not_offered",
+    };
+    if json {
+        let steps: Vec<_> = steps
+            .iter()
+            .map(|step| json!({ "what": step.what, "text": step.text, "outcome": word(step.outcome) }))
+            .collect();
+        print::json(&json!({ "steps": steps }));
+        return;
+    }
+    if steps.is_empty() {
+        print::line(lang.word("service-nothing"));
+    }
+    for step in steps {
+        let label = lang.word(&format!("service-{}", word(step.outcome).replace('_', "-")));
+        print::line(format!("{label}: {}", step.what));
+        if step.outcome == Outcome::Planned
+            && let Some(text) = &step.text
+        {
+            for line in text.lines() {
+                print::line(format!("    {line}"));
+            }
+        }
+    }
+}

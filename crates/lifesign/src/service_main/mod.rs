@@ -1,0 +1,62 @@
+//! Being a service: what `lifesign up` does for the service manager while it works, and the wrapper of other programs.
+
+mod care;
+mod heart;
+mod hold;
+mod wrapped;
+
+use std::io;
+
+use lifesign_lang::Lang;
+use lifesign_os::service::host;
+
+pub(crate) use self::care::{Care, take_care};
+pub(crate) use self::hold::Hold;
+
+use crate::cli::service::{Run, RunWrapped};
+use crate::failure::Failure;
+use crate::{event_id, logging, print, up};
+
+/// How a service manager is to start `lifesign up`: Windows through [`run`], whose first act is to connect to it;
+/// systemd like anybody, as its protocol needs no preparation.
+pub(crate) fn command_of(name: &str) -> Vec<String> {
+    let words: &[&str] = if cfg!(windows) { &["service", "run", name] } else { &["up"] };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Runs `lifesign up` as the service manager started it.
+pub(crate) fn run(what: &Run, lang: Lang) -> Result<(), Failure> {
+    logging::open_system_log(&what.name);
+    let up = what.up.clone();
+    end(host::run(&what.name, move |host| outcome(lang, up::run_under(host, &up, lang))))
+}
+
+/// Runs a wrapped program as the service manager started its wrapper.
+pub(crate) fn run_wrapped(what: &RunWrapped, lang: Lang) -> Result<(), Failure> {
+    logging::open_system_log(&what.name);
+    let wrapped = what.clone();
+    end(host::run(&what.name, move |host| outcome(lang, wrapped::run(host, &wrapped))))
+}
+
+/// Writes down why it failed, where those look who see only a stopped service; gives the exit code.
+fn outcome(lang: Lang, result: Result<(), Failure>) -> u8 {
+    match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            logging::fail_early(event_id::START_FAILED, &failure.to_string());
+            print::error(lang, &failure);
+            failure.code()
+        }
+    }
+}
+
+/// The process ends with the code that the service manager was told.
+fn end(code: io::Result<u8>) -> Result<(), Failure> {
+    match code {
+        Ok(0) => Ok(()),
+        Ok(code) => std::process::exit(code.into()),
+        Err(error) => Err(Failure::Failed(
+            anyhow::Error::new(error).context("the service manager did not take lifesign"),
+        )),
+    }
+}
