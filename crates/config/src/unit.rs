@@ -96,12 +96,13 @@ impl Unit {
     }
 }
 
-/// The name of a unit. systemd units without an ending are services, as for `systemctl`.
-fn name(node: &Node, cx: &mut Cx) -> Option<String> {
+/// The name of a unit. systemd units without an ending are services, as for `systemctl`, and have `\x2d` for
+/// letters that a name cannot have; Windows allows no `\`.
+fn name(node: &Node, is_scm: bool, cx: &mut Cx) -> Option<String> {
     let text = node.text().filter(|text| {
         !text.is_empty()
             && text.chars().count() <= MAX_NAME
-            && !text.chars().any(|c| c.is_control() || c == '/' || c == '\\')
+            && !text.chars().any(|c| c.is_control() || c == '/' || (is_scm && c == '\\'))
     });
     if text.is_none() {
         cx.expected(node, "the name of a unit such as `orders.service`");
@@ -117,8 +118,9 @@ impl Decode for Unit {
     fn decode(node: &Node, cx: &mut Cx) -> Option<Self> {
         if let Value::Text(_) = node.value {
             // A bare name is a service of the machine the file is read on.
-            let name = name(node, cx)?;
-            return Some(if std::env::consts::OS == "windows" { Self::Scm(name) } else { systemd(name) });
+            let is_scm = std::env::consts::OS == "windows";
+            let name = name(node, is_scm, cx)?;
+            return Some(if is_scm { Self::Scm(name) } else { systemd(name) });
         }
         let mut fields = Fields::of(node, &Self::what(), cx)?;
         let kinds = ["systemd", "scm", "process"];
@@ -129,7 +131,7 @@ impl Decode for Unit {
             }
             [kind] => {
                 let entry = fields.take(kind)?;
-                let name = name(&entry.node, cx);
+                let name = name(&entry.node, *kind == "scm", cx);
                 if *kind == "scm" { name.map(Self::Scm) } else { name.map(systemd) }
             }
             [] => {

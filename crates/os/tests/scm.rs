@@ -541,8 +541,6 @@ async fn everything_that_sc_shows_of_a_service_is_known() {
     assert_eq!(reports.stopped().await, (false, Exit::Code(42)));
     let codes = manager.info(&service.name).await.unwrap().codes;
     assert_eq!((codes.win32, codes.specific), (Some(1066), Some(42)));
-    let above = TestService::above(&service);
-    assert_eq!(manager.info(&above.name).await.unwrap().needs, [service.name.clone()]);
     let none = manager.info("lifesign-test-none").await.unwrap_err();
     assert_eq!(none, UnitError::NotFound { name: "lifesign-test-none".to_owned() });
 }
@@ -592,6 +590,7 @@ async fn what_needs_a_service_is_stopped_and_started_around_its_restart() {
     manager.start(&base.name, PATIENCE).await.unwrap();
     let old = manager.start(&above.name, PATIENCE).await.unwrap();
     assert_eq!(manager.info(&base.name).await.unwrap().needed_by, [above.name.clone()]);
+    assert_eq!(manager.info(&above.name).await.unwrap().needs, [base.name.clone()]);
     manager.restart(&base.name, PATIENCE).await.unwrap();
     let new = manager.look(&above.name).await.state;
     assert!(matches!(new, UnitState::Running(Some(_))), "{new:?}");
