@@ -124,7 +124,10 @@ fn print_reference(plan: &Plan, figures: &[Qos]) -> bool {
     let mut fine = true;
     let interval = plan.recipe.interval().as_secs_f64();
     for (row, qos) in plan.rows.iter().zip(figures) {
-        let Some(theirs) = reference::figures(plan.recipe, *row) else { continue };
+        let Some(theirs) = reference::figures(plan.recipe, *row) else {
+            own_row(plan, *row, qos);
+            continue;
+        };
         let Some(deviation) = Deviation::of(qos, theirs, plan.recipe) else { continue };
         fine &= deviation.is_near();
         let mean = qos.worst_phase.mean().map_or(f64::NAN, |t| t.as_secs_f64() / interval);
@@ -147,6 +150,19 @@ fn print_reference(plan: &Plan, figures: &[Qos]) -> bool {
         );
     }
     fine
+}
+
+/// One of ours on the reference's heartbeats, with nothing to compare it to.
+fn own_row(plan: &Plan, row: Row, qos: &Qos) {
+    let interval = plan.recipe.interval().as_secs_f64();
+    println!(
+        "      {:30} T_D {:7.3}  p99 {:7.3}  mistakes {:10.4}  avoidable {:10.4}",
+        row.name(),
+        qos.worst_phase.mean().map_or(f64::NAN, |t| t.as_secs_f64() / interval),
+        qos.worst_phase.quantile(0.99).map_or(f64::NAN, |t| t.as_secs_f64() / interval),
+        qos.per_day(qos.mistakes()).unwrap_or(f64::NAN),
+        qos.per_day(qos.avoidable).unwrap_or(f64::NAN),
+    );
 }
 
 fn told(rate: Rate) -> String {

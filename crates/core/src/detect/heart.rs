@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use super::credit::Credit;
 use super::{AnyDetector, Detector, Inquiry};
 use crate::spec::{Confirm, DetectorSpec, HeartbeatSpec, Mode, Profile};
 use crate::time::Mono;
@@ -96,6 +97,7 @@ pub struct Heart {
     settings: Settings,
     /// Beats since the service's process last changed.
     beats: u32,
+    credit: Credit,
     phase: Phase,
     /// Whether there is anybody to ask.
     askable: bool,
@@ -164,6 +166,7 @@ impl Heart {
             inquiry: None,
             settings: Settings::of(&off),
             beats: 0,
+            credit: Credit::new(),
             phase: Phase::Off,
             askable: false,
             excused: false,
@@ -211,6 +214,9 @@ impl Heart {
         if self.phase == Phase::Off || (self.beats > 0 && arrival.at < self.last) || old_count {
             return false;
         }
+        if self.beats > 0 {
+            self.keep_books(&arrival);
+        }
         if self.settings.backoff {
             let said = arrival.interval.unwrap_or(self.settings.interval).min(self.settings.interval);
             if said != self.interval && !said.is_zero() {
@@ -250,6 +256,17 @@ impl Heart {
                 self.phase = if good >= self.settings.rise { Phase::Beating } else { Phase::Silent(good) };
                 self.phase == Phase::Beating
             }
+        }
+    }
+
+    /// Was it right to judge as early, or to wait as long, as we did? See [`Credit`].
+    fn keep_books(&mut self, arrival: &Arrival) {
+        let cap = self.last + self.settings.scaled(self.settings.timeout, self.interval);
+        self.credit.beat();
+        match self.phase {
+            Phase::Silent(0) if arrival.at < self.silent_at => self.credit.regret(),
+            Phase::Beating | Phase::Late if arrival.at >= cap => self.credit.rescue(self.settings.profile),
+            Phase::Off | Phase::Waiting | Phase::Beating | Phase::Late | Phase::Silent(_) => {}
         }
     }
 
@@ -425,7 +442,8 @@ impl Heart {
             return None;
         }
         let need = self.settings.confirm.filter(|_| self.askable)?;
-        Inquiry::open(begin, self.alive, self.interval, self.silent_at, self.settings.profile, need)
+        let profile = Some(self.settings.profile).filter(|profile| self.credit.allows(*profile));
+        Inquiry::open(begin, self.alive, self.interval, self.silent_at, profile, need)
     }
 
     /// When [`Heart::advance`] next has something to do.

@@ -13,18 +13,28 @@ use crate::spec::{Confirm, Profile};
 use crate::time::Mono;
 
 /// Between two tries: this part of the interval …
-pub const TRIES_APART: f64 = 0.1;
+pub const TRIES_APART: f64 = 0.04;
 /// … and never less than this.
 pub const TRY_AT_LEAST: Duration = Duration::from_millis(250);
 /// Fewer tries than this are no inquiry: the end moves towards the cap to make room.
 const FEWEST: u32 = 5;
 
-/// How long after the last sign of life an inquiry ends, in intervals.
-const fn patience(profile: Profile) -> f64 {
+/// When an inquiry ends.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// After the last sign of life, in intervals. The default waits until the heartbeat after the missing one
+    /// was due and has had a moment to arrive.
+    alive: f64,
+    /// After its begin, in intervals, however late that was: whoever is late has a slow network, on which
+    /// answers take their time too.
+    begin: f64,
+}
+
+const fn patience(profile: Profile) -> Patience {
     match profile {
-        Profile::Fast => 1.5,
-        Profile::Default => 2.15,
-        Profile::Strict => 2.85,
+        Profile::Fast => Patience { alive: 1.5, begin: 0.4 },
+        Profile::Default => Patience { alive: 2.02, begin: 0.8 },
+        Profile::Strict => Patience { alive: 2.85, begin: 0.8 },
     }
 }
 
@@ -43,20 +53,25 @@ pub struct Inquiry {
 
 impl Inquiry {
     /// Opens an inquiry at `begin` about a sender that last gave a sign of life at `alive` and is given up at
-    /// `cap` in any case. `None` when there is no time for even one try before the cap.
+    /// `cap` in any case; without a `profile` not before. `None` when there is no time for even one try before
+    /// the cap.
     pub fn open(
         begin: Mono,
         alive: Mono,
         interval: Duration,
         cap: Mono,
-        profile: Profile,
+        profile: Option<Profile>,
         need: Option<Confirm>,
     ) -> Option<Self> {
         let gap = interval.mul_f64(TRIES_APART).max(TRY_AT_LEAST);
         if begin + gap > cap {
             return None;
         }
-        let end = (alive + interval.mul_f64(patience(profile))).max(begin + gap * FEWEST).min(cap);
+        let end = profile.map_or(cap, |profile| {
+            let patience = patience(profile);
+            let least = interval.mul_f64(patience.begin).max(gap * FEWEST);
+            (alive + interval.mul_f64(patience.alive)).max(begin + least).min(cap)
+        });
         Some(Self { next_try: begin, end, gap, tries: 0, against: 0, favour: 0, need })
     }
 
@@ -71,7 +86,9 @@ impl Inquiry {
             self.next_try = self.end;
             return false;
         }
-        self.next_try = self.next_try.max(now.back(self.gap)) + self.gap;
+        // After a stall the tries that were missed are not made up for.
+        let next = self.next_try + self.gap;
+        self.next_try = if next > now { next } else { now + self.gap };
         self.tries += 1;
         true
     }
@@ -135,25 +152,25 @@ mod tests {
     }
 
     fn open(interval: Duration, begin: Mono, cap: Mono) -> Option<Inquiry> {
-        Inquiry::open(begin, at(0), interval, cap, Profile::Default, None)
+        Inquiry::open(begin, at(0), interval, cap, Some(Profile::Default), None)
     }
 
     #[test]
-    fn it_tries_every_tenth_of_the_interval_until_its_end() {
+    fn it_tries_every_25th_of_the_interval_until_its_end() {
         let mut inquiry = open(10 * SECOND, at(10_200), at(30_000)).unwrap();
-        assert_eq!(inquiry.end(), at(21_500));
+        assert_eq!(inquiry.end(), at(20_200));
         let mut now = at(10_200);
         while now < inquiry.end() {
             inquiry.take_try(now);
             now = inquiry.next_deadline();
         }
-        assert_eq!(inquiry.tries(), 11);
+        assert_eq!(inquiry.tries(), 25);
     }
 
     #[test]
     fn a_try_that_is_looked_at_too_late_is_not_due_for_ever() {
         let mut inquiry = open(10 * SECOND, at(10_200), at(30_000)).unwrap();
-        let late = at(20_600);
+        let late = at(19_900);
         while inquiry.next_deadline() <= late {
             let due = inquiry.next_deadline();
             inquiry.take_try(late);
@@ -163,10 +180,27 @@ mod tests {
     }
 
     #[test]
-    fn a_late_begin_still_has_room_for_five_tries_and_never_passes_the_cap() {
-        assert_eq!(open(10 * SECOND, at(20_000), at(30_000)).unwrap().end(), at(25_000));
+    fn after_a_stall_of_just_one_gap_the_next_try_is_a_gap_away() {
+        let mut inquiry = open(10 * SECOND, at(10_200), at(30_000)).unwrap();
+        assert!(inquiry.take_try(at(10_600)));
+        assert_eq!(inquiry.next_deadline(), at(11_000));
+    }
+
+    #[test]
+    fn a_late_begin_still_has_its_time_and_never_passes_the_cap() {
+        assert_eq!(open(10 * SECOND, at(20_000), at(30_000)).unwrap().end(), at(28_000));
+        assert_eq!(open(SECOND, at(1500), at(3000)).unwrap().end(), at(2750), "room for five tries");
         assert_eq!(open(10 * SECOND, at(28_000), at(30_000)).unwrap().end(), at(30_000));
         assert_eq!(open(SECOND / 10, at(110), at(300)), None, "no try fits before the cap");
+    }
+
+    #[test]
+    fn without_credit_it_goes_on_until_the_cap() {
+        let open =
+            |profile| Inquiry::open(at(10_200), at(0), 10 * SECOND, at(30_000), profile, None).unwrap();
+        assert_eq!(open(None).end(), at(30_000));
+        assert_eq!(open(Some(Profile::Fast)).end(), at(15_000));
+        assert_eq!(open(Some(Profile::Strict)).end(), at(28_500));
     }
 
     #[test]
@@ -178,7 +212,7 @@ mod tests {
         assert!(!any.is_refuted() && any.is_cleared());
 
         let need = Some(Confirm { need: 2, of: 3 });
-        let mut two = Inquiry::open(at(1000), at(0), SECOND, at(3000), Profile::Default, need).unwrap();
+        let mut two = Inquiry::open(at(1000), at(0), SECOND, at(3000), Some(Profile::Default), need).unwrap();
         two.answer(0, true);
         two.answer(1, false);
         assert!(!two.is_refuted() && !two.is_cleared());

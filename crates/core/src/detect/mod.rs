@@ -19,9 +19,12 @@
 mod accrual;
 mod adaptive;
 mod chen;
+mod credit;
 mod fixed;
 mod heart;
 mod inquiry;
+#[cfg(test)]
+mod properties;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use lifesign_core::spec::Profile;
 use lifesign_core::whatif::{Qos, Spread};
 
 use super::{Plan, Row};
@@ -97,6 +98,10 @@ const WEAK_WITH_RETRY: &[Line] = &[
     (Row::Sketch(100, 5), [2.749, 3.293, 4.0824, 0.0086]),
 ];
 
+/// Measured on the same heartbeats, to be read beside the sketch's rows.
+const OURS: [Row; 3] =
+    [Row::Profile(Profile::Fast), Row::Profile(Profile::Default), Row::Profile(Profile::Strict)];
+
 /// From so many mistakes on a rate must agree within [`RATE`]; below, within 3 σ.
 const MANY: f64 = 400.0;
 /// A rate of many mistakes may deviate by this share.
@@ -130,7 +135,7 @@ pub fn plans() -> Vec<Plan> {
             beats: if recipe == Recipe::Wan { 4_000_000 } else { 2_000_000 },
             parts: 1,
             reference: true,
-            rows: lines(recipe).iter().map(|(row, _)| *row).collect(),
+            rows: lines(recipe).iter().map(|(row, _)| *row).chain(OURS).collect(),
         })
         .collect()
 }
