@@ -47,6 +47,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("lifesign-agent", &["lifesign-server"]),
     ("lifesign-server", &["lifesign-agent"]),
     ("lifesign-client", &["lifesign-server", "lifesign-agent", "lifesign-store", "tokio"]),
+    ("lifesign-client-ffi", &["lifesign-server", "lifesign-agent", "lifesign-store", "tokio"]),
 ];
 
 fn deps() -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
     if !quick {
         // A real systemd, a real SMTP server, and what their scripts call.
         shell::need_packages(&["systemd", "dbus", "util-linux", "procps", "opensmtpd"])?;
+        shell::step("tools of the examples", shell::command("sh", &["scripts/examples-setup.sh"]))?;
         wine::set_up()?;
         browser::set_up()?;
     }

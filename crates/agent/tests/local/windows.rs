@@ -81,14 +81,26 @@ async fn junk_on_the_pipe_costs_nobody_else_a_beat() {
 async fn another_user_is_refused_by_the_system_on_pipe_and_section() {
     let plan = Plan::new();
     let house = plan.build().await;
-    // The account `LOCAL SERVICE` runs what a scheduled task of it starts; here the guest account stands for any
-    // other user, and must exist and be enabled.
     for way in ["pipe", "memory"] {
-        let mut other = std::process::Command::new("runas");
-        let program = super::house::program();
-        other.args(["/trustlevel:0x20000", &format!("{} {way} orders 1 0", program.display())]);
-        other.env("LIFESIGN_LOCAL", plan.setup.place.address());
-        run(other).await;
+        // An account of the test's own, taken away again whatever happens.
+        let script = format!(
+            "$ErrorActionPreference = 'Stop'; $name = 'lifesign-test'; $word = 'Aa1!' + [guid]::NewGuid();
+             $secret = ConvertTo-SecureString $word -AsPlainText -Force;
+             New-LocalUser $name -Password $secret | Out-Null;
+             try {{
+                 $who = New-Object System.Management.Automation.PSCredential($name, $secret);
+                 $line = '/c set LIFESIGN_LOCAL={}&& \"{}\" {way} orders 1 0';
+                 $ran = Start-Process cmd.exe -ArgumentList $line -Credential $who -WorkingDirectory C:\\ -Wait -PassThru;
+                 exit $ran.ExitCode
+             }} finally {{ Remove-LocalUser $name }}",
+            plan.setup.place.address(),
+            super::house::program().display(),
+        );
+        let mut powershell = std::process::Command::new("powershell");
+        powershell.args(["-NoProfile", "-Command", &script]);
+        let ran = run(powershell).await;
+        assert_eq!(ran.status.code(), Some(1), "{way}: {}", String::from_utf8_lossy(&ran.stderr));
     }
     assert_eq!(house.tally.all().heard, 0);
+    house.stop().await;
 }

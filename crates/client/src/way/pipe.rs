@@ -11,6 +11,12 @@ use super::Way;
 use super::mailbox::Mailbox;
 use super::words::Words;
 
+/// `ERROR_PIPE_BUSY`: others come in at this very moment.
+const BUSY: i32 = 231;
+/// How often, and after what time each, a busy pipe is tried again.
+const TRIES: u32 = 20;
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
+
 pub(super) struct Stream(Mailbox);
 
 impl Stream {
@@ -19,11 +25,20 @@ impl Stream {
     pub(super) fn open(service: &str) -> Result<Self, String> {
         let path = format!(r"\\.\pipe\{}", super::place().display());
         let connect = move || -> Result<File, String> {
-            OpenOptions::new()
-                // Not all that GENERIC_WRITE asks for: the right to make an instance of the pipe is lifesign's.
-                .access_mode(FILE_WRITE_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE)
-                .open(&path)
-                .map_err(|error| format!("{path}: {error}"))
+            let mut tries = 0;
+            loop {
+                let opened = OpenOptions::new()
+                    // Not all that GENERIC_WRITE asks for: the right to make an instance of the pipe is lifesign's.
+                    .access_mode(FILE_WRITE_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE)
+                    .open(&path);
+                match opened {
+                    Err(error) if error.raw_os_error() == Some(BUSY) && tries < TRIES => {
+                        tries += 1;
+                        std::thread::sleep(AGAIN_AFTER);
+                    }
+                    other => return other.map_err(|error| format!("{path}: {error}")),
+                }
+            }
         };
         let mut pipe = Some(connect()?);
         let service = service.to_owned();

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::mem;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::null_mut;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +12,7 @@ use std::time::Instant;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::windows::named_pipe::{NamedPipeServer, PipeMode, ServerOptions};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use windows_sys::Win32::Foundation::ERROR_MORE_DATA;
 use windows_sys::Win32::Security::{GetTokenInformation, TOKEN_QUERY, TOKEN_USER, TokenUser};
@@ -29,6 +29,8 @@ use super::access::{Attributes, PIPE_WRITER, sid_text};
 
 /// Largest message, in bytes.
 const MAX_MESSAGE: usize = 4096;
+/// Instances that wait for a client. One who comes when all are taken is told to come again (231).
+const FREE: usize = 8;
 /// Bytes that the system keeps for each client until they are read.
 const BUFFER: u32 = 64 * 1024;
 
@@ -46,7 +48,21 @@ pub(in super::super) fn pipe(place: &Place, post: Post) -> io::Result<Listening>
             ),
         )
     })?;
-    Ok(Listening::by_task(tokio::spawn(accept(door, first, post)), None))
+    let task = async move {
+        let hall = Arc::new(Hall {
+            door,
+            post,
+            census: Census::default(),
+            places: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        });
+        let mut ushers = JoinSet::new();
+        ushers.spawn(Arc::clone(&hall).accept(Some(first)));
+        for _ in 1..FREE {
+            ushers.spawn(Arc::clone(&hall).accept(None));
+        }
+        while ushers.join_next().await.is_some() {}
+    };
+    Ok(Listening::by_task(tokio::spawn(task), None))
 }
 
 struct Door {
@@ -76,37 +92,42 @@ impl Door {
 /// How many connections each process has.
 type Census = Arc<Mutex<HashMap<Option<u32>, usize>>>;
 
-async fn accept(door: Door, mut free: NamedPipeServer, post: Post) {
-    let census = Census::default();
-    let mut connections = JoinSet::new();
-    loop {
-        let connected = tokio::select! {
-            connected = free.connect() => connected,
-            Some(_ended) = connections.join_next() => continue,
-        };
-        let next = loop {
-            match door.instance(false) {
-                Ok(next) => break next,
+/// What those share who let clients in.
+struct Hall {
+    door: Door,
+    post: Post,
+    census: Census,
+    places: Arc<Semaphore>,
+}
+
+impl Hall {
+    /// Keeps one instance free, and lets in who takes it.
+    async fn accept(self: Arc<Self>, mut free: Option<NamedPipeServer>) {
+        let mut connections = JoinSet::new();
+        loop {
+            let instance = match free.take().map_or_else(|| self.door.instance(false), Ok) {
+                Ok(instance) => instance,
                 Err(error) => {
                     tracing::warn!(%error, "No further instance of the pipe for heartbeats could be made");
                     tokio::time::sleep(PAUSE).await;
+                    continue;
                 }
+            };
+            if instance.connect().await.is_err() {
+                continue;
             }
-        };
-        let client = mem::replace(&mut free, next);
-        if connected.is_err() {
-            continue;
-        }
-        let sender = sender(&client);
-        match Seat::take(&census, sender.pid) {
-            Some(seat) if connections.len() < MAX_CONNECTIONS => {
-                let post = post.clone();
-                connections.spawn(async move {
-                    let _seat = seat;
-                    converse(client, &sender, &post).await;
-                });
+            while connections.try_join_next().is_some() {}
+            let sender = sender(&instance);
+            match (Seat::take(&self.census, sender.pid), Arc::clone(&self.places).try_acquire_owned()) {
+                (Some(seat), Ok(place)) => {
+                    let hall = Arc::clone(&self);
+                    connections.spawn(async move {
+                        let _held = (seat, place);
+                        converse(instance, &sender, &hall.post).await;
+                    });
+                }
+                _ => Counters::one(&self.post.counters.turned_away),
             }
-            Some(_) | None => Counters::one(&post.counters.turned_away),
         }
     }
 }
