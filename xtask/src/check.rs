@@ -46,6 +46,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("lifesign-component", &["lifesign-*"]),
     ("lifesign-agent", &["lifesign-server"]),
     ("lifesign-server", &["lifesign-agent"]),
+    ("lifesign-sim", &["tokio", "lifesign-* except lifesign-core"]),
     ("lifesign-client", &["lifesign-server", "lifesign-agent", "lifesign-store", "tokio"]),
     ("lifesign-client-ffi", &["lifesign-server", "lifesign-agent", "lifesign-store", "tokio"]),
 ];

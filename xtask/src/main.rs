@@ -8,6 +8,7 @@ mod coverage;
 mod fresh;
 mod notices;
 mod shell;
+mod sim;
 mod test;
 mod wine;
 
@@ -46,6 +47,8 @@ enum Command {
     Coverage,
     /// Clones the repository into an empty folder and runs README's commands there
     Fresh,
+    /// Random worlds against an oracle that knows the truth
+    Sim(sim::Sim),
     /// Writes THIRD-PARTY-NOTICES.md from the crates that are linked
     Notices,
 }
@@ -59,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Command::Browser { screenshots } => browser::run(screenshots).map(|summary| println!("{summary}")),
         Command::Coverage => coverage::run(),
         Command::Fresh => fresh::run(),
+        Command::Sim(asked) => sim::run(&asked),
         Command::Notices => notices::write(),
     }
 }

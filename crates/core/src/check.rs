@@ -6,6 +6,7 @@
 
 use crate::evidence::{CheckOutcome, CheckReport, FailKind};
 use crate::model::CheckState;
+use crate::mutation::{Rule, on};
 use crate::time::Wall;
 
 /// How one probe stands.
@@ -28,7 +29,8 @@ impl CheckRun {
             CheckOutcome::Pass => {
                 self.passes = self.passes.saturating_add(1);
                 match self.verdict {
-                    Some(true) => self.contrary = 0,
+                    Some(true) if on(Rule::PassCancels) => self.contrary = 0,
+                    Some(true) => {}
                     None => self.settle(true),
                     Some(false) => {
                         self.contrary += 1;
@@ -50,7 +52,7 @@ impl CheckRun {
                         self.contrary = 0;
                     } else {
                         self.contrary += 1;
-                        if self.contrary >= fall {
+                        if self.contrary >= fall || !on(Rule::Fall) {
                             self.settle(false);
                         }
                     }

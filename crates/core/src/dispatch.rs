@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::digest::digest;
 use crate::effect::{Alert, AlertState, Effect, Notification, NotifyReason};
+use crate::mutation::{Rule, on};
 use crate::spec::RouteSpec;
 use crate::time::{Mono, Wall};
 
@@ -86,13 +87,7 @@ impl Dispatcher {
     }
 
     /// Takes over what an earlier life told, so that nothing is told twice and every end is told.
-    pub(crate) fn restore(
-        &mut self,
-        now: Mono,
-        wall: Wall,
-        notified: Vec<Notification>,
-        active: &[Alert],
-    ) {
+    pub(crate) fn restore(&mut self, now: Mono, wall: Wall, notified: Vec<Notification>, active: &[Alert]) {
         for notification in notified {
             let told: BTreeSet<_> = notification
                 .alerts
@@ -105,12 +100,15 @@ impl Dispatcher {
                 .filter(|alert| told.contains(&(Arc::clone(&alert.fingerprint), alert.starts_at)))
                 .map(|alert| (Arc::clone(&alert.fingerprint), alert.clone()))
                 .collect();
-            if told.is_empty() {
+            if told.is_empty() || !on(Rule::RestoreTold) {
                 continue;
             }
             // What ended, and was to be told with the group's next news when the earlier life ended.
             let still_active = alerts.len();
             for alert in notification.alerts.iter().filter(|alert| alert.state == AlertState::Firing) {
+                if !on(Rule::RestoreEnds) {
+                    break;
+                }
                 alerts.entry(Arc::clone(&alert.fingerprint)).or_insert_with(|| Alert {
                     state: AlertState::Resolved,
                     ends_at: Some(wall),
@@ -141,6 +139,9 @@ impl Dispatcher {
 
     /// An alert fires, or goes on firing after a restart of lifesign. `also`: receivers beside the routes'.
     pub(crate) fn fire(&mut self, now: Mono, alert: &Alert, also: &[Arc<str>]) {
+        if !on(Rule::TellFiring) {
+            return;
+        }
         for Target { receiver, labels, timing } in self.targets(alert, also) {
             let group = self.groups.entry(key(&receiver, &labels)).or_insert_with(|| Group {
                 receiver,
@@ -166,6 +167,9 @@ impl Dispatcher {
     pub(crate) fn resolve(&mut self, now: Mono, alert: &Alert) {
         for group in self.groups.values_mut() {
             let Some(mine) = group.alerts.get_mut(&alert.fingerprint) else { continue };
+            if !on(Rule::TellEnd) {
+                continue;
+            }
             *mine = alert.clone();
             let all_over = group.alerts.values().all(|alert| alert.state == AlertState::Resolved);
             group.due = match &group.told {
@@ -257,7 +261,9 @@ impl Group {
         let resolved: Vec<Alert> = resolved
             .into_iter()
             .filter(|alert| {
-                before.is_some_and(|told| told.contains(&(Arc::clone(&alert.fingerprint), alert.starts_at)))
+                // It may have ended, fired and ended again since.
+                !on(Rule::TellKnownEndsOnly)
+                    || before.is_some_and(|told| told.iter().any(|(mine, _)| *mine == alert.fingerprint))
             })
             .collect();
         let reason = match before {

@@ -20,6 +20,7 @@ pub mod evidence;
 mod flap;
 pub mod input;
 pub mod model;
+pub mod mutation;
 mod remedy;
 pub mod spec;
 pub mod time;

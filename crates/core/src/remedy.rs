@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::mutation::{Rule, on};
 use crate::spec::RestartSpec;
 use crate::time::Mono;
 
@@ -61,7 +62,7 @@ impl Remedy {
         }
         let used = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
         self.by = Some(Arc::clone(by));
-        if used < spec.budget {
+        if used < spec.budget || !on(Rule::Budget) {
             self.step = Step::Scheduled(at);
             return (at, false);
         }
@@ -89,7 +90,7 @@ impl Remedy {
     pub(crate) fn rest(&mut self) {
         self.attempts = 0;
         self.forced = false;
-        if !self.is_running() {
+        if !self.is_running() || !on(Rule::RestartOutlives) {
             self.step = Step::Idle;
             self.by = None;
         }
@@ -105,6 +106,7 @@ impl Remedy {
         match self.step {
             Step::Idle | Step::Proving => Mono::NEVER,
             Step::Scheduled(at) | Step::Withheld(at) => at,
+            Step::Running { .. } if !on(Rule::ActionTimeout) => Mono::NEVER,
             Step::Running { until, .. } => until,
         }
     }

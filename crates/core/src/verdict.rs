@@ -6,6 +6,7 @@
 //! whole rule, one arm per row, and the table in the tests is the contract's.
 
 use crate::model::{Reason, State};
+use crate::mutation::{Rule, on};
 
 /// What the unit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,18 +101,24 @@ impl Verdict {
 /// The verdict table of the contract.
 pub fn judge(unit: UnitEvidence, heart: HeartEvidence, probes: ProbeEvidence) -> Verdict {
     match unit {
-        UnitEvidence::Stopped(reason) => return Verdict::down(reason),
+        UnitEvidence::Stopped(reason) if on(Rule::UnitStopped) => return Verdict::down(reason),
+        UnitEvidence::Stopped(_) => {}
+        UnitEvidence::Changing if !on(Rule::ChangingIsOpen) => return Verdict::down(Reason::Exited),
         UnitEvidence::Changing | UnitEvidence::Waiting => return Verdict::OPEN,
         UnitEvidence::None | UnitEvidence::Blind | UnitEvidence::Running => {}
     }
     let running = unit == UnitEvidence::Running;
     match heart {
+        HeartEvidence::Failing if !on(Rule::FailIsDown) => Verdict::UP,
         HeartEvidence::Failing => Verdict::down(Reason::CheckFailed),
         // Alive by every other sign, and doing nothing: that is what hung means.
+        HeartEvidence::Stuck if !on(Rule::StuckIsDown) => Verdict::UP,
         HeartEvidence::Stuck => Verdict::down(Reason::Hung),
         // A running unit that announced its stop is on its way; without a unit the word is all there is.
         HeartEvidence::Stopping if running => Verdict::OPEN,
+        HeartEvidence::Stopping if !on(Rule::StoppingIsNoDeath) => Verdict::down(Reason::Exited),
         HeartEvidence::Stopping => Verdict::down(Reason::StoppedByOperator),
+        HeartEvidence::Silent if !on(Rule::SilentIsDown) => Verdict::OPEN,
         HeartEvidence::Silent => match probes {
             _ if running => Verdict::down(Reason::Hung),
             // Something answers, so something runs: it only has no heartbeat any more.
@@ -124,12 +131,16 @@ pub fn judge(unit: UnitEvidence, heart: HeartEvidence, probes: ProbeEvidence) ->
             | ProbeEvidence::TimedOut
             | ProbeEvidence::Failing => Verdict::down(Reason::MissedHeartbeat),
         },
+        HeartEvidence::Late if !on(Rule::LateIsSuspect) => Verdict::down(Reason::MissedHeartbeat),
         HeartEvidence::Late => Verdict { state: Some(State::Suspect), reason: Some(Reason::MissedHeartbeat) },
         HeartEvidence::Beating => match probes {
             ProbeEvidence::Waiting => Verdict::OPEN,
             // The heart is proof enough while the probes cannot look.
             ProbeEvidence::None | ProbeEvidence::Pass | ProbeEvidence::Blind => Verdict::UP,
             ProbeEvidence::ComponentDown => Verdict::degraded(Reason::ComponentDown),
+            ProbeEvidence::TimedOut | ProbeEvidence::Failing if !on(Rule::HeartBesideProbes) => {
+                Verdict::down(Reason::CheckFailed)
+            }
             ProbeEvidence::Partly | ProbeEvidence::TimedOut | ProbeEvidence::Failing => {
                 Verdict::degraded(Reason::CheckFailed)
             }
@@ -150,6 +161,7 @@ pub fn judge(unit: UnitEvidence, heart: HeartEvidence, probes: ProbeEvidence) ->
 fn without_heart(unit: UnitEvidence, probes: ProbeEvidence) -> Verdict {
     let running = unit == UnitEvidence::Running;
     match probes {
+        ProbeEvidence::TimedOut | ProbeEvidence::Failing if !on(Rule::ProbesAreDown) => Verdict::UP,
         ProbeEvidence::TimedOut if running => Verdict::down(Reason::Hung),
         ProbeEvidence::TimedOut | ProbeEvidence::Failing => Verdict::down(Reason::CheckFailed),
         ProbeEvidence::Partly => Verdict::degraded(Reason::CheckFailed),

@@ -96,8 +96,7 @@ impl Faults {
         let mut faults = Self(0);
         let perfect_network = chance.happens(0.3);
         for fault in Fault::ALL {
-            let network =
-                matches!(fault, Fault::Loss | Fault::Delay | Fault::Duplicate | Fault::Partition);
+            let network = matches!(fault, Fault::Loss | Fault::Delay | Fault::Duplicate | Fault::Partition);
             if chance.happens(0.5) && !(network && perfect_network) {
                 faults = faults.with(*fault);
             }

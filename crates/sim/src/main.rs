@@ -1,6 +1,8 @@
 //! `lifesign-sim`: runs worlds by their seeds. Usually called by `cargo xtask sim`.
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its terminal")]
 
+mod mutants;
+
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +20,7 @@ struct Asked {
     trace: bool,
     without: Vec<Fault>,
     keep_going: bool,
+    mutants: bool,
 }
 
 fn main() -> ExitCode {
@@ -28,11 +31,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if run(&asked) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let fine = if asked.mutants { mutants::run(asked.from, asked.seeds) } else { run(&asked) };
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn read(args: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let mut asked = Asked { seeds: 1, from: 0, trace: false, without: Vec::new(), keep_going: false };
+    let mut asked =
+        Asked { seeds: 1, from: 0, trace: false, without: Vec::new(), keep_going: false, mutants: false };
     let mut args = args;
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -50,10 +55,11 @@ fn read(args: impl Iterator<Item = String>) -> Result<Asked, String> {
                 asked.without.push(fault.ok_or_else(|| format!("no kind of fault is called {word:?}"))?);
             }
             "--trace" => asked.trace = true,
+            "--mutants" => asked.mutants = true,
             "--keep-going" => asked.keep_going = true,
             _ => {
                 return Err(format!(
-                    "{arg}: what is that? --seeds N [--from S] | --seed S [--trace], --without FAULT, --keep-going"
+                    "{arg}: what is that? --seeds N [--from S] | --seed S [--trace], --without FAULT, --keep-going, --mutants"
                 ));
             }
         }
@@ -82,7 +88,8 @@ fn run(asked: &Asked) -> bool {
                     if seed >= end {
                         break;
                     }
-                    let faults = asked.without.iter().fold(Faults::of_seed(seed), |all, one| all.without(*one));
+                    let faults =
+                        asked.without.iter().fold(Faults::of_seed(seed), |all, one| all.without(*one));
                     let (one, result, trace) = world(seed, faults, asked.trace);
                     figures.add(&one);
                     if asked.trace {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::credit::Credit;
 use super::{AnyDetector, Detector, Inquiry};
+use crate::mutation::{Rule, on};
 use crate::spec::{Confirm, DetectorSpec, HeartbeatSpec, Mode, Profile};
 use crate::time::Mono;
 use crate::verdict::HeartEvidence;
@@ -217,7 +218,7 @@ impl Heart {
         if self.beats > 0 {
             self.keep_books(&arrival);
         }
-        if self.settings.backoff {
+        if self.settings.backoff && on(Rule::BackoffInterval) {
             let said = arrival.interval.unwrap_or(self.settings.interval).min(self.settings.interval);
             if said != self.interval && !said.is_zero() {
                 self.interval = said;
@@ -225,6 +226,7 @@ impl Heart {
                 self.slot = arrival.at;
             }
         }
+        let before = (self.late_at, self.silent_at);
         let gap = arrival.at.since(self.last);
         let given_up = matches!(self.phase, Phase::Silent(_));
         if given_up || self.beats == 0 {
@@ -239,6 +241,17 @@ impl Heart {
         self.beats = self.beats.saturating_add(1);
         let fresh = self.detector.arrival(arrival.at, self.seq);
         let limit = self.set_deadlines(fresh);
+        if arrival.at < now && on(Rule::OldNews) {
+            // News that waited tells that it lived, and takes no part of its time away.
+            let before = match self.phase {
+                Phase::Waiting if self.grace_until != Mono::NEVER => (self.grace_until, self.grace_until),
+                Phase::Beating | Phase::Late => before,
+                Phase::Off | Phase::Waiting | Phase::Silent(_) => (Mono::ZERO, Mono::ZERO),
+            };
+            self.late_at = self.late_at.max(before.0);
+            self.silent_at = self.silent_at.max(before.1);
+            self.ask_at = self.late_at;
+        }
         if now >= self.silent_at {
             // Late news: it came too late to prove that the sender lives now.
             return false;
@@ -298,7 +311,14 @@ impl Heart {
         self.late_at = fresh.min(cap);
         self.ask_at = self.late_at;
         self.silent_at =
-            if settings.fixed { self.late_at + self.interval.saturating_mul(settings.retries) } else { cap };
+            if settings.fixed && on(Rule::Retries) {
+                self.late_at + self.interval.saturating_mul(settings.retries)
+            } else {
+                cap
+            };
+        if !on(Rule::Cap) {
+            self.silent_at = Mono::NEVER;
+        }
         limit
     }
 
@@ -320,12 +340,15 @@ impl Heart {
     /// most, so that frequent stalls hide no death.
     pub fn excuse(&mut self, until: Mono) {
         let since = if self.beats > 0 { self.last } else { self.waiting_since };
-        if self.excused || since >= until {
+        if self.excused || since >= until || !on(Rule::StallExcuse) {
             return;
         }
         self.excused = true;
-        let most = self.interval * 3 / 2;
-        let later = |at: Mono| at.max((until + at.since(since)).min(at + most));
+        // In back-off mode the beats that were lost may have announced the longest interval.
+        let interval = if self.settings.backoff { self.settings.interval } else { self.interval };
+        let most = interval * 3 / 2;
+        let grown = interval.saturating_sub(self.interval);
+        let later = |at: Mono| at.max((until + at.since(since) + grown).min(at + most));
         match self.phase {
             Phase::Off | Phase::Silent(_) => {}
             Phase::Waiting => self.grace_until = later(self.grace_until),
@@ -346,7 +369,7 @@ impl Heart {
         match self.phase {
             Phase::Off | Phase::Silent(_) => {}
             Phase::Waiting => {
-                if now >= self.grace_until {
+                if now >= self.grace_until && on(Rule::Grace) {
                     self.phase = Phase::Silent(0);
                 }
             }
@@ -372,7 +395,7 @@ impl Heart {
             self.inquiry = self.next_inquiry(begin).map(Box::new);
         }
         let Some(inquiry) = &mut self.inquiry else { return false };
-        if now < inquiry.end() {
+        if now < inquiry.end() && (on(Rule::InquiryEnd) || !inquiry.is_refuted()) {
             return inquiry.take_try(now);
         }
         if inquiry.is_refuted() {
@@ -450,6 +473,7 @@ impl Heart {
     pub fn next_deadline(&self) -> Mono {
         match self.phase {
             Phase::Off | Phase::Silent(_) => Mono::NEVER,
+            Phase::Waiting if !on(Rule::Grace) => Mono::NEVER,
             Phase::Waiting => self.grace_until,
             Phase::Beating => self.late_at,
             Phase::Late => {

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use crate::mutation::{Rule, on};
 use crate::spec::{Confirm, Profile};
 use crate::time::Mono;
 
@@ -108,7 +109,7 @@ impl Inquiry {
     /// Whether enough speaks for the service.
     pub(super) fn is_cleared(&self) -> bool {
         match self.need {
-            None => self.favour != 0,
+            None => self.favour != 0 && on(Rule::GoodAnswer),
             Some(Confirm { need, of }) => self.favour.count_ones() > of.saturating_sub(need),
         }
     }

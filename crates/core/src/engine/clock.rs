@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{STALL, TICK};
+use crate::mutation::{Rule, on};
 use crate::time::Mono;
 
 /// Virtual time begins here, so that moments before the start of the process (a heartbeat that waited in a
@@ -28,7 +29,7 @@ impl VirtualClock {
         let mono = mono.max(last);
         let gap = mono.since(last);
         self.last = Some(mono);
-        let stall = (gap > STALL).then(|| gap - TICK);
+        let stall = (gap > STALL && on(Rule::VirtualTime)).then(|| gap - TICK);
         if let Some(stall) = stall {
             self.frozen += stall;
             self.stalls += 1;

@@ -10,6 +10,7 @@ use super::{Engine, Host, SNAPSHOT_SILENT, Turn, Wake, judge};
 use crate::check::CheckRun;
 use crate::detect::Heart;
 use crate::model::{Reason, ServiceIx, State};
+use crate::mutation::{Rule, on};
 use crate::spec::{ServiceSpec, Spec};
 
 impl Engine {
@@ -69,7 +70,11 @@ impl Engine {
             service.last_beat = memory.last_heartbeat_at;
             service.remembered_beat = memory.last_heartbeat_at;
             service.remedy.restore(memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at))));
-            if let Some((record, timeline)) = memory.incident.and_then(|id| self.past_incidents.remove(&id)) {
+            if let Some((record, timeline)) = memory
+                .incident
+                .filter(|_| on(Rule::RestoreIncidents))
+                .and_then(|id| self.past_incidents.remove(&id))
+            {
                 service.state = memory.state;
                 service.reason = memory.reason;
                 service.since = memory.since;
@@ -82,7 +87,7 @@ impl Engine {
             }
             // A sender heard in an earlier life must be heard again, after its fair chance. What that life
             // listened in vain counts: frequent restarts must not hide a death.
-            if memory.last_heartbeat_at.is_some() {
+            if memory.last_heartbeat_at.is_some() && on(Rule::RememberHeard) {
                 waited = memory.silence;
                 grace = turn.now + judge::chance_after(spec, waited);
             }

@@ -8,6 +8,7 @@ use super::{Engine, Turn, judge, words};
 use crate::digest::digest;
 use crate::effect::{Alert, AlertState, Effect, Incident};
 use crate::model::{IncidentId, Reason, ServiceIx, State};
+use crate::mutation::{Rule, on};
 
 /// An incident younger than this is folded into the one that explains it.
 const FOLD: Duration = Duration::from_secs(120);
@@ -15,22 +16,26 @@ const FOLD: Duration = Duration::from_secs(120);
 impl Engine {
     /// Opens, keeps or closes the incident.
     pub(super) fn tend_incident(&mut self, index: usize, turn: &mut Turn<'_>) {
-        if self.services[index].flaps.settle(turn.now) {
-            self.end_flapping(index, turn);
-        }
         let service = &self.services[index];
         let ix = service.ix;
         let bad = match (service.state, service.reason) {
             (
                 State::Down,
                 Some(Reason::StoppedByOperator | Reason::DependencyDown | Reason::HostUnreachable),
-            ) => false,
+            ) if on(Rule::OperatorStop) => false,
             (State::Down, _) => true,
             (State::Degraded, _) => service.spec.alert_on_degraded,
             (State::Pending | State::Up | State::Suspect | State::Unknown, _) => false,
         };
+        // While it is being looked into, the truth that ends the flapping is not known yet.
+        let known =
+            matches!(service.state, State::Up | State::Degraded | State::Down) || !on(Rule::FlapsKnown);
+        if known && self.services[index].flaps.settle(turn.now) {
+            self.end_flapping(index, bad, turn);
+        }
+        let service = &self.services[index];
         let Some(open) = &service.incident else {
-            if bad && !service.paused {
+            if bad && (!service.paused || !on(Rule::Paused)) {
                 self.open_incident_now(index, turn);
             }
             return;
@@ -47,8 +52,10 @@ impl Engine {
                 self.close_incident(ix, &why, turn);
             }
             // A service that flaps is not well because it is up just now.
-            (State::Up | State::Degraded, _) if !bad && !service.flaps.is_flapping() => {
-                if service.process == open.process {
+            (State::Up | State::Degraded, _)
+                if !bad && !service.flaps.is_flapping() && on(Rule::CloseWell) =>
+            {
+                if service.process == open.process || !on(Rule::Prove) {
                     self.close_incident(ix, "it recovered by itself", turn);
                 } else if turn.now >= service.process_since + judge::prove_for(&service.spec)
                     && service.has_risen(self.hearts[index].beats(), self.hearts[index].rise())
@@ -103,18 +110,19 @@ impl Engine {
         self.fire(alert, &[], turn);
     }
 
-    /// The truth after a time of flapping: it is well, or it is down.
-    fn end_flapping(&mut self, index: usize, turn: &mut Turn<'_>) {
+    /// The truth after a time of flapping: it is well, or it is not, and then the usual alert takes over. That
+    /// of the flapping stays until the incident closes where it is well and has yet to prove it.
+    fn end_flapping(&mut self, index: usize, bad: bool, turn: &mut Turn<'_>) {
         let service = &self.services[index];
         let ix = service.ix;
         let Some(record) = service.incident.as_ref().map(|open| open.record.clone()) else { return };
         let (state, detail) = (service.state, service.detail.clone());
         self.note(ix, "flapping_ended", format!("it is {state}: {detail}"), turn);
-        if state == State::Down {
+        if bad {
             self.fire(incident_alert("ServiceDown", &record, &detail), &[], turn);
+            let why = format!("it no longer flaps; it is {state}");
+            self.resolve(&flapping(&record).fingerprint, Some(&why), turn);
         }
-        let why = format!("it no longer flaps; it is {state}");
-        self.resolve(&flapping(&record).fingerprint, Some(&why), turn);
     }
 
     /// Closes the service's incident, if it has one.
@@ -133,7 +141,8 @@ impl Engine {
 
     pub(super) fn end_incident(&mut self, record: &Incident, why: &str, turn: &mut Turn<'_>) {
         turn.out.push(Effect::Incident(record.clone()));
-        for name in ["ServiceDown", "HostDown", "NetworkDown"] {
+        for name in ["ServiceDown", "HostDown", "NetworkDown"].into_iter().filter(|_| on(Rule::ResolveAlert))
+        {
             let fingerprint = incident_alert(name, record, "").fingerprint;
             self.resolve(&fingerprint, Some(why), turn);
         }

@@ -8,6 +8,7 @@ use crate::detect;
 use crate::effect::{Effect, Transition};
 use crate::evidence::{BeatStatus, CheckOutcome};
 use crate::model::{CheckKind, Reason, ServiceId, ServiceIx, State};
+use crate::mutation::{Rule, on};
 use crate::spec::{HeartbeatSpec, Mode, ServiceSpec};
 use crate::time::Mono;
 use crate::verdict::{HeartEvidence, UnitEvidence, Verdict, judge};
@@ -157,7 +158,9 @@ impl Engine {
             Some(State::Down) if verdict.reason == Some(Reason::StoppedByOperator) => verdict,
             Some(State::Down) => {
                 let silent = matches!(verdict.reason, Some(Reason::MissedHeartbeat | Reason::Hung));
-                if now < service.settle_until {
+                // A host that was away explains silence, and not an end that was seen.
+                let excused = service.excuse != Reason::HostUnreachable || silent;
+                if now < service.settle_until && excused {
                     with(State::Down, service.excuse)
                 } else if silent && self.host_is_gone(&service.spec.host) {
                     with(State::Down, Reason::HostUnreachable)
@@ -223,7 +226,10 @@ impl Engine {
         }
         let host = Arc::clone(&self.services[index].spec.host);
         // A host that has returned still explains those that are not heard again yet; it is no news.
-        if reason == Some(Reason::HostUnreachable) && state == State::Down && self.host_is_gone(&host) {
+        if reason == Some(Reason::HostUnreachable)
+            && state == State::Down
+            && (self.host_is_gone(&host) || !on(Rule::BlameGone))
+        {
             self.blame_host(&host, turn);
         }
         if from != state && (blocks(from) || blocks(state)) {
@@ -237,13 +243,14 @@ impl Engine {
         let mut open: Vec<usize> = vec![index];
         let mut seen = vec![index];
         while let Some(at) = open.pop() {
-            for dependency in &self.services[at].spec.depends_on {
+            for dependency in self.services[at].spec.depends_on.iter().filter(|_| on(Rule::Dependency)) {
                 let known: Vec<usize> =
                     dependency.of.iter().filter_map(|parent| self.find(parent.as_str())).collect();
                 let count = |state| known.iter().filter(|at| self.services[**at].state == state).count();
                 let (down, suspect) = (count(State::Down), count(State::Suspect));
                 // Services that are not watched are taken to work.
-                let need = dependency.need as usize;
+                let need =
+                    if on(Rule::DependencyNeed) { dependency.need as usize } else { dependency.of.len() };
                 if dependency.of.len() - down < need {
                     return Dependencies::Down;
                 }
@@ -281,7 +288,18 @@ impl Engine {
     }
 
     fn tell_dependents(&mut self, ix: ServiceIx, parent: State, turn: &mut Turn<'_>) {
-        for child in self.dependents.get(&ix).cloned().unwrap_or_default() {
+        // All that depend on it, directly or not: a service in between may be well and change nothing itself.
+        let mut below = self.dependents.get(&ix).cloned().unwrap_or_default();
+        let mut at = 0;
+        while let Some(child) = below.get(at).copied() {
+            for further in self.dependents.get(&child).into_iter().flatten() {
+                if *further != ix && !below.contains(further) {
+                    below.push(*further);
+                }
+            }
+            at += 1;
+        }
+        for child in below {
             let service = &mut self.services[child.0 as usize];
             let explained = (service.state, service.reason) == (State::Down, Some(Reason::DependencyDown));
             if !blocks(parent) && explained {

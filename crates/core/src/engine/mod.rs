@@ -44,6 +44,7 @@ use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, T
 use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitReport, UnitState};
 use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
 use crate::model::{HostName, IncidentId, ServiceId, ServiceIx, State};
+use crate::mutation::{Rule, on};
 use crate::remedy::Step;
 use crate::time::{Mono, Now, Wall};
 use crate::view::Counts;
@@ -268,7 +269,10 @@ impl Engine {
         if service.settle_until > self.clock.now() {
             at = at.min(service.settle_until);
         }
-        at = at.min(service.flaps.next_deadline()).min(service.stuck_at(self.clock.now()));
+        if service.flaps.next_deadline() > self.clock.now() {
+            at = at.min(service.flaps.next_deadline());
+        }
+        at = at.min(service.stuck_at(self.clock.now()));
         if let Some(prove_at) = self.prove_deadline(index) {
             at = at.min(prove_at);
         }
@@ -307,7 +311,7 @@ impl Engine {
     fn beat(&mut self, beat: Beat, turn: &mut Turn<'_>) -> Answer {
         let Some(index) = self.find(beat.service.as_str()) else { return Answer::NoSuchService };
         let arrived = turn.now.back(beat.age);
-        if arrived < self.hearts[index].last() {
+        if arrived < self.hearts[index].last() && on(Rule::OldNews) {
             // News that waited longer than younger ones: it revives nobody and says nothing of now.
             return Answer::Beat(self.services[index].state);
         }
@@ -375,6 +379,7 @@ impl Engine {
         let service = &mut self.services[index];
         if matches!(report.state, UnitState::Stopped { ordered: true, .. })
             && turn.now < service.late_stop_until
+            && on(Rule::LateStop)
         {
             // The stop of our own restart, told after its end. Once only, and the truth is asked for.
             service.late_stop_until = Mono::ZERO;
@@ -401,7 +406,7 @@ impl Engine {
             if process.is_some() {
                 service.process = process;
             }
-            if another || (was_stopped && first_sight) || (was_stopped && process.is_none()) {
+            if (another && on(Rule::NewProcess)) || (was_stopped && first_sight) || (was_stopped && process.is_none()) {
                 self.begin_anew(index, turn);
             } else if first_sight {
                 self.services[index].process_since = turn.now;
@@ -457,7 +462,7 @@ impl Engine {
             // A result of a check that a reload has just removed.
             return Answer::Done;
         };
-        let counts = !(in_grace && run.verdict().is_none());
+        let counts = !(in_grace && run.verdict().is_none() && on(Rule::StartGrace));
         let answer = judge::answer_of(spec.kind, report.outcome);
         run.take(turn.wall, report, spec.rise, spec.fall, counts);
         let ix = service.ix;

@@ -9,6 +9,7 @@ use crate::effect::{Action, Effect, Verb};
 use crate::evidence::{Process, UnitState};
 use crate::input::Refusal;
 use crate::model::{Reason, ServiceId, State};
+use crate::mutation::{Rule, on};
 use crate::remedy::Step;
 use crate::spec::RestartSpec;
 use crate::verdict::{UnitEvidence, Verdict};
@@ -96,7 +97,7 @@ impl Engine {
             && restartable
             && service.spec.restart.is_some()
             && service.spec.unit.is_some()
-            && !service.paused
+            && (!service.paused || !on(Rule::PausedRestart))
     }
 
     pub(super) fn schedule_restart(&mut self, index: usize, by: &Arc<str>, turn: &mut Turn<'_>) {

@@ -8,6 +8,7 @@ use crate::effect::{Incident, Memory, TimelineEntry};
 use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitReport, UnitState};
 use crate::flap::Flaps;
 use crate::model::{Reason, ServiceIx, State};
+use crate::mutation::{Rule, on};
 use crate::remedy::Remedy;
 use crate::spec::ServiceSpec;
 use crate::time::{Mono, Wall};
@@ -135,7 +136,7 @@ impl Service {
         if self.spec.unit.is_none() {
             return UnitEvidence::None;
         }
-        if self.host_lost {
+        if self.host_lost && on(Rule::LostAgent) {
             return UnitEvidence::Blind;
         }
         let Some((_, report)) = &self.unit else { return UnitEvidence::Waiting };
@@ -243,7 +244,11 @@ impl Service {
             reason: self.reason,
             since: self.since,
             last_heartbeat_at: self.last_beat,
-            silence: if self.last_beat.is_some() { silence } else { Duration::ZERO },
+            silence: if self.last_beat.is_some() && on(Rule::RememberSilence) {
+                silence
+            } else {
+                Duration::ZERO
+            },
             paused: self.paused,
             incident: self.incident.as_ref().map(|open| open.record.id),
             restarts,

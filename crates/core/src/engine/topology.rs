@@ -17,6 +17,7 @@ use super::service::{MAX_TIMELINE, OpenIncident};
 use super::{Engine, Host, Turn, judge};
 use crate::effect::{Effect, Incident, TimelineEntry};
 use crate::model::{HostName, IncidentId, Reason, ServiceId, ServiceIx, Severity, State};
+use crate::mutation::{Rule, on};
 use crate::time::{Mono, Wall};
 use crate::verdict::{HeartEvidence, UnitEvidence};
 
@@ -61,7 +62,8 @@ impl Reach {
     /// Whether enough of the host fell silent together.
     fn looks_gone(&self) -> bool {
         let long_silent = self.late.saturating_sub(self.recent_late);
-        self.recent_late >= FEWEST && self.recent_late * 2 >= self.members.saturating_sub(long_silent)
+        self.recent_late >= if on(Rule::Fewest) { FEWEST } else { 1 }
+            && self.recent_late * 2 >= self.members.saturating_sub(long_silent)
     }
 }
 
@@ -180,7 +182,7 @@ impl Engine {
             }
             (true, Some(_)) | (false, None) => {}
         }
-        let heard = evidence == HeartEvidence::Beating;
+        let heard = evidence == HeartEvidence::Beating && on(Rule::HostReturns);
         if heard && self.hosts.get(&name).is_some_and(|host| host.reach.gone && host.reach.link != Link::Lost)
         {
             self.host_returns(&name, "it is heard again", turn);

@@ -48,7 +48,9 @@ impl Books {
     /// Empty books of a plan's world.
     pub fn new(plan: &Plan) -> Self {
         let routes = &plan.spec.routes;
-        let timing = routes.first().map_or(Duration::from_secs(300), |route| route.group_wait.max(route.group_interval));
+        let timing = routes
+            .first()
+            .map_or(Duration::from_secs(300), |route| route.group_wait.max(route.group_interval));
         Self {
             open: BTreeMap::new(),
             newest: 0,
@@ -89,6 +91,11 @@ impl Books {
                 *since = run;
             }
         }
+    }
+
+    /// How long ago earlier restarts were can no longer be known.
+    pub fn forget_restarts(&mut self) {
+        self.acts.iter_mut().for_each(VecDeque::clear);
     }
 
     /// One effect was written. `new`: it is no notification that was known already.
@@ -166,6 +173,9 @@ impl Books {
                 if self.firing.contains_key(&fingerprint) {
                     return Err(format!("alert {} fires a second time", name()));
                 }
+                // Twice within one millisecond, after a stall: the same identity lives again.
+                let again = (Arc::clone(&fingerprint), alert.starts_at);
+                self.told.retain(|(_, identity), _| *identity != again);
                 self.firing.insert(fingerprint, (alert.starts_at, run, self.receivers.clone()));
             }
             AlertState::Resolved => {
@@ -175,7 +185,8 @@ impl Books {
                     return Err(format!("alert {} resolves without having fired", name()));
                 }
                 for ((_, identity), told) in &mut self.told {
-                    if *identity == (Arc::clone(&alert.fingerprint), alert.starts_at) && *told == Told::Firing {
+                    if *identity == (Arc::clone(&alert.fingerprint), alert.starts_at) && *told == Told::Firing
+                    {
                         *told = Told::Ending(run);
                     }
                 }
@@ -194,9 +205,17 @@ impl Books {
             let told = self.told.get(&key).copied();
             let name = || alert.labels.iter().map(|(_, value)| value.as_ref()).collect::<Vec<_>>().join(" ");
             match (alert.state, told) {
-                (AlertState::Pending, _) => return Err(format!("{receiver} is told of the pending alert {}", name())),
+                (AlertState::Pending, _) => {
+                    return Err(format!("{receiver} is told of the pending alert {}", name()));
+                }
                 (AlertState::Firing, None) => {
                     news += 1;
+                    // Whoever hears that it fires again needs not hear that it had ended.
+                    for ((to, (fingerprint, _)), told) in &mut self.told {
+                        if to == receiver && *fingerprint == alert.fingerprint && *told != Told::Firing {
+                            *told = Told::Over;
+                        }
+                    }
                     self.told.insert(key, Told::Firing);
                     if let Some((_, _, waiting)) = self.firing.get_mut(&alert.fingerprint) {
                         waiting.retain(|name| name != receiver);
@@ -213,8 +232,12 @@ impl Books {
                     news += 1;
                     self.told.insert(key, Told::Over);
                 }
+                (AlertState::Resolved, _) if self.end_earlier(receiver, &alert.fingerprint) => news += 1,
                 (AlertState::Resolved, _) => {
-                    return Err(format!("{receiver} is told the end of {} and does not know of it, or does already", name()));
+                    return Err(format!(
+                        "{receiver} is told the end of {} and does not know of it, or does already",
+                        name()
+                    ));
                 }
             }
         }
@@ -223,6 +246,19 @@ impl Books {
             return Err(format!("{receiver} gets a notification {reason:?} with {news} news"));
         }
         Ok(())
+    }
+
+    /// An alert fired and ended again before anybody was told of that: its end is also the end of what the
+    /// receiver knows. Returns whether it knew anything.
+    fn end_earlier(&mut self, receiver: &Arc<str>, fingerprint: &Arc<str>) -> bool {
+        let mut any = false;
+        for ((to, (mine, _)), told) in &mut self.told {
+            if to == receiver && mine == fingerprint && *told != Told::Over {
+                *told = Told::Over;
+                any = true;
+            }
+        }
+        any
     }
 
     /// What holds between two transactions: an open incident has its alert firing, and a closed one has none.
@@ -259,7 +295,7 @@ impl Books {
         }
         self.told.iter().find_map(|((receiver, (fingerprint, _)), told)| match told {
             Told::Ending(since) if run > *since + self.patience => {
-                Some(format!("{receiver} was told of {fingerprint} and not of its end"))
+                Some(format!("{receiver} was told of the alert {fingerprint} and not of its end"))
             }
             _ => None,
         })

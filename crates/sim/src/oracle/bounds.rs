@@ -45,12 +45,25 @@ fn checks_fail_within(spec: &ServiceSpec, failing: impl Fn(CheckKind) -> bool) -
 }
 
 /// When a service in this trouble must have an incident, in run time; `None`: nothing is promised.
-pub(super) fn must_be_noticed(spec: &ServiceSpec, watch: &Watch, trouble: Trouble) -> Option<Duration> {
+///
+/// A stall of lifesign within a silence may have lost a beat, and the next one comes an interval later: it gives a
+/// heart one and a half intervals more, once.
+pub(super) fn must_be_noticed(
+    spec: &ServiceSpec,
+    watch: &Watch,
+    trouble: Trouble,
+    stalled: Duration,
+) -> Option<Duration> {
     let since = watch.quiet.max(watch.bad_since);
+    let interval = spec.heartbeat.as_ref().map_or(Duration::ZERO, |heartbeat| heartbeat.interval);
+    let excuse =
+        if stalled >= watch.beat.unwrap_or(Duration::ZERO) { interval * 3 / 2 } else { Duration::ZERO };
     let by_heart = spec.heartbeat.as_ref().and_then(|heartbeat| match watch.beat {
-        Some(beat) if watch.beats > 0 => Some(beat.max(since) + longest_silence(heartbeat)),
+        Some(beat) if watch.beats > 0 => Some(beat.max(since) + longest_silence(heartbeat) + excuse),
         // A heart never heard is expected only where something else says that the service exists.
-        _ if watch.known || spec.unit.is_some() || !spec.checks.is_empty() => Some(since + chance(spec)),
+        _ if watch.known || spec.unit.is_some() || !spec.checks.is_empty() => {
+            Some(since + chance(spec) + excuse)
+        }
         _ => None,
     });
     let has_heart = spec.heartbeat.is_some();
@@ -67,9 +80,11 @@ pub(super) fn must_be_noticed(spec: &ServiceSpec, watch: &Watch, trouble: Troubl
         Trouble::Lying if has_heart && !spec.alert_on_degraded => None,
         Trouble::Lying if has_heart && watch.beats == 0 => None,
         Trouble::Lying => checks_fail_within(spec, |_| true).map(|within| since + within),
-        Trouble::Stuck => spec.heartbeat.as_ref().and_then(|heartbeat| heartbeat.progress_within).and_then(|within| {
-            watch.progress.1.map(|_| watch.progress.0.max(since) + within)
-        }),
+        Trouble::Stuck => spec
+            .heartbeat
+            .as_ref()
+            .and_then(|heartbeat| heartbeat.progress_within)
+            .and_then(|within| watch.progress.1.map(|_| watch.progress.0.max(since) + within)),
         Trouble::Failing => watch.failing.map(|failing| failing.max(since)),
         Trouble::Stopped => None,
     };
@@ -79,7 +94,11 @@ pub(super) fn must_be_noticed(spec: &ServiceSpec, watch: &Watch, trouble: Troubl
 /// The silence before which a beating heart must not be given up. The fixed detector: `timeout` and `retries`
 /// intervals, or where others were asked and all spoke against it, their inquiry. The learned ones: the cap, or
 /// that inquiry. All at the interval which the sender announced.
-pub(super) fn least_silence(spec: &ServiceSpec, heartbeat: &HeartbeatSpec, announced: Option<Duration>) -> Duration {
+pub(super) fn least_silence(
+    spec: &ServiceSpec,
+    heartbeat: &HeartbeatSpec,
+    announced: Option<Duration>,
+) -> Duration {
     let interval = announced.unwrap_or(heartbeat.interval).min(heartbeat.interval);
     let timeout = heartbeat.timeout.mul_f64(interval.as_secs_f64() / heartbeat.interval.as_secs_f64());
     let profile = match heartbeat.detector {
@@ -88,7 +107,7 @@ pub(super) fn least_silence(spec: &ServiceSpec, heartbeat: &HeartbeatSpec, annou
     };
     let inquiry = interval.mul_f64(match profile {
         Profile::Fast => 1.5,
-        Profile::Default => 2.15,
+        Profile::Default => 2.0,
         Profile::Strict => 2.85,
     });
     let fixed = heartbeat.detector == DetectorSpec::Fixed;
@@ -104,7 +123,10 @@ pub(super) fn least_silence(spec: &ServiceSpec, heartbeat: &HeartbeatSpec, annou
 /// How long after its cause is over a service may still be judged by it: every source of evidence gets its
 /// whole time, one after the other.
 pub(super) fn aftermath(spec: &ServiceSpec) -> Duration {
-    let checks = spec.checks.iter().map(|check| (check.interval + Duration::from_secs(1)) * (check.fall + check.rise + 1));
+    let checks = spec
+        .checks
+        .iter()
+        .map(|check| (check.interval + Duration::from_secs(1)) * (check.fall + check.rise + 1));
     let heart = spec.heartbeat.as_ref().map_or(Duration::ZERO, |heart| heart.interval * (heart.rise + 1));
     chance(spec) + spec.start_grace + checks.max().unwrap_or_default() + heart + NEWS + SLACK
 }

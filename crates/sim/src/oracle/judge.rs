@@ -139,7 +139,10 @@ impl Oracle {
         }
         let watch = self.watches[service].clone();
         if from != watch.state || (from == to && reason == watch.reason) {
-            self.violate(Rule::Counts, format!("{} goes from {from} to {to}, and was {}", spec.id, watch.state));
+            self.violate(
+                Rule::Counts,
+                format!("{} goes from {from} to {to}, and was {}", spec.id, watch.state),
+            );
         }
         let _ = truth;
         let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
@@ -147,7 +150,10 @@ impl Oracle {
         if judged && !self.has_cause(plan, service, run) {
             self.violate(
                 Rule::False,
-                format!("{} is called {to} ({reason:?}) and nothing is wrong: {}", spec.id, transition.detail),
+                format!(
+                    "{} is called {to} ({reason:?}) and nothing is wrong: {}",
+                    spec.id, transition.detail
+                ),
             );
         }
         let stop_known = watch.stop.is_some_and(|stop| {
@@ -157,6 +163,12 @@ impl Oracle {
             self.violate(Rule::False, format!("{} is called stopped, and nobody stopped it", spec.id));
         }
         self.check_early(plan, service, transition, run);
+        for (child, spec) in plan.spec.services.iter().enumerate() {
+            if !spec.depends_on.is_empty() && self.is_excused_by_dependency(plan, child, true) {
+                let until = run + spec.start_grace;
+                self.watches[child].quiet = self.watches[child].quiet.max(until);
+            }
+        }
         bump(&mut self.counts, from, -1);
         bump(&mut self.counts, to, 1);
         let watch = &mut self.watches[service];
@@ -228,6 +240,9 @@ impl Oracle {
         if !(degraded && one_way) && !self.has_cause(plan, service, run) {
             self.violate(Rule::False, format!("{id} gets an incident, and nothing is wrong"));
         }
+        if self.watches[service].state == State::Down && self.is_excused_by_dependency(plan, service, false) {
+            self.violate(Rule::False, format!("{id} gets an incident although what it needs is down"));
+        }
         self.watches[service].incident = Some(incident.id.0);
         self.watches[service].opened.push(run);
     }
@@ -236,6 +251,13 @@ impl Oracle {
         let id = incident.service_id.as_str();
         self.groups.retain(|(known, _)| known != id);
         if incident.closed_at.is_some() {
+            // Its services are heard again one by one.
+            for (service, spec) in plan.spec.services.iter().enumerate() {
+                if id == "network" || id.strip_prefix("host.") == Some(&spec.host) {
+                    let until = run + bounds::chance(spec);
+                    self.watches[service].quiet = self.watches[service].quiet.max(until);
+                }
+            }
             return;
         }
         let blamed = |host: usize| {
@@ -282,8 +304,9 @@ impl Oracle {
         }
     }
 
-    /// Whether enough of what a service needs is not `up` and may be to blame, directly or not.
-    fn is_excused_by_dependency(&self, plan: &Plan, service: usize) -> bool {
+    /// Whether so much of what a service needs is down (or `suspect`, where that counts) that it is to blame,
+    /// directly or not.
+    fn is_excused_by_dependency(&self, plan: &Plan, service: usize, suspect: bool) -> bool {
         let mut open = vec![service];
         let mut seen = vec![false; plan.services.len()];
         while let Some(at) = open.pop() {
@@ -294,7 +317,8 @@ impl Oracle {
                 let parents: Vec<usize> =
                     dependency.of.iter().filter_map(|id| service_of(id.as_str())).collect();
                 let works = |parent: &&usize| {
-                    !matches!(self.watches[**parent].state, State::Down | State::Suspect)
+                    let state = self.watches[**parent].state;
+                    state != State::Down && (state != State::Suspect || !suspect)
                 };
                 if parents.iter().filter(works).count() < dependency.need as usize {
                     return true;
@@ -324,7 +348,7 @@ impl Oracle {
     fn scan_excuses(&mut self, plan: &Plan, truth: &Truth, service: usize, run: Duration) {
         let spec = &plan.spec.services[service];
         let host = plan.services[service].host;
-        let by_dependency = self.is_excused_by_dependency(plan, service);
+        let by_dependency = self.is_excused_by_dependency(plan, service, true);
         let by_group = self.is_group_open(&plan.hosts[host].name);
         let unreachable = truth.is_unreachable(plan, host)
             || (plan.hosts[host].kind == HostKind::Remote && !truth.hosts[host].linked);
@@ -343,6 +367,13 @@ impl Oracle {
         if starting || watch.acting.is_some() || watch.paused || watch.incident.is_some() {
             excuse(run);
         }
+        if truth.services[service].trouble == Some(Trouble::Stopped) {
+            watch.stop = Some(run);
+        }
+        if unreachable && watch.stop.is_some_and(|stop| run <= stop + bounds::aftermath(spec)) {
+            // The news of the stop may wait with the host.
+            watch.stop = Some(run);
+        }
         if watch.troubled || unreachable || watch.acting.is_some() {
             watch.well = watch.well.max(run);
             if watch.troubled {
@@ -359,7 +390,7 @@ impl Oracle {
         if watch.incident.is_some() || watch.paused || unasked {
             return;
         }
-        let due = bounds::must_be_noticed(spec, watch, trouble);
+        let due = bounds::must_be_noticed(spec, watch, trouble, self.stalled);
         if due.is_some_and(|due| run > due) {
             let text = format!(
                 "{} is {trouble:?} for {:?} and has no incident; it is called {} ({:?})",

@@ -112,6 +112,8 @@ pub struct Oracle {
     /// The engine is starting; what it says is taken over as a whole.
     adopting: bool,
     life_began: Duration,
+    /// Run time at which the last stall of lifesign ended.
+    stalled: Duration,
 }
 
 impl Oracle {
@@ -148,6 +150,7 @@ impl Oracle {
             violation: None,
             adopting: true,
             life_began: Duration::ZERO,
+            stalled: Duration::ZERO,
         }
     }
 
@@ -169,6 +172,11 @@ impl Oracle {
     /// The open incident of a service, as the engine says.
     pub fn open_incident(&self, service: usize) -> Option<u64> {
         self.watches[service].incident
+    }
+
+    /// Lifesign runs again after it did not.
+    pub fn stalled(&mut self, run: Duration) {
+        self.stalled = run;
     }
 
     /// Lifesign ends.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifesign_core::evidence::{CheckOutcome, CheckReport, Exit, FailKind, Phases, Process, UnitReport, UnitState};
+use lifesign_core::evidence::{
+    CheckOutcome, CheckReport, Exit, FailKind, Phases, Process, UnitReport, UnitState,
+};
 use lifesign_core::input::{ActionReport, Input};
 use lifesign_core::model::CheckKind;
 
@@ -190,7 +192,8 @@ impl World {
             return;
         }
         let process = Process { pid, started: u64::from(pid) };
-        let report = ActionReport { id, service: self.plan.services[service].id.clone(), result: Ok(Some(process)) };
+        let report =
+            ActionReport { id, service: self.plan.services[service].id.clone(), result: Ok(Some(process)) };
         self.after(Duration::from_millis(5), Event::CheckDone(service, Input::ActionDone(report)));
     }
 }

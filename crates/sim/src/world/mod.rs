@@ -325,9 +325,15 @@ impl World {
                 self.truth.hosts[host].cut = false;
                 self.reachable(host);
             }
-            Planned::Stall(span, lossy, seen) => self.stall(span, lossy, seen),
+            Planned::Stall(span, lossy) => self.stall(span, lossy),
             Planned::Down(span, killed) => self.go_down(span, killed),
-            Planned::Wall(millis) => self.observer.wall_offset += millis,
+            Planned::Wall(millis) => {
+                self.observer.wall_offset += millis;
+                if !self.observer.is_up() {
+                    // Between two lives the wall clock is the only one there is: what it says has passed has.
+                    self.oracle.books.forget_restarts();
+                }
+            }
             Planned::Lag(lag) => self.observer.lag = lag,
             Planned::Order(service, what) => self.order(service, what),
             Planned::Sender(service, millis) => self.truth.services[service].clock += millis,

@@ -52,6 +52,10 @@ impl World {
         let again = chance.happens(duplicate).then(|| delay + chance.exponential(SECOND));
         self.truth.services[service].heard = true;
         if let Some(again) = again {
+            if beat.interval.is_some() {
+                // An old beat that comes again announces an interval that is over.
+                self.oracle.harmed_until(service, self.observer.run + again);
+            }
             self.after(again, Event::Arrive(Input::Beat(beat.clone()), false));
         }
         self.after(delay, Event::Arrive(Input::Beat(beat), false));

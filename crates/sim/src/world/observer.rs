@@ -68,8 +68,6 @@ pub(super) struct Observer {
     recording: bool,
     /// When the steps of this second began to be counted, and how many there were.
     busy: (Mono, u64),
-    /// The suspend that is to be taken off the monotonic clock at waking.
-    unseen: Duration,
 }
 
 impl Observer {
@@ -93,7 +91,6 @@ impl Observer {
             record: None,
             recording: plan.seed.is_multiple_of(REPLAYED),
             busy: (Mono::ZERO, 0),
-            unseen: Duration::ZERO,
         }
     }
 
@@ -167,13 +164,12 @@ impl World {
         }
     }
 
-    pub(super) fn stall(&mut self, span: Duration, lossy: bool, seen: bool) {
+    pub(super) fn stall(&mut self, span: Duration, lossy: bool) {
         if !self.observer.is_running() {
             return;
         }
         self.figures.stalls += 1;
         self.observer.status = Status::Stalled(lossy);
-        self.observer.unseen = if seen { Duration::ZERO } else { span };
         self.after(span, Event::Wake);
     }
 
@@ -182,14 +178,14 @@ impl World {
             return;
         }
         self.observer.status = Status::Running;
-        let unseen = std::mem::take(&mut self.observer.unseen);
-        self.observer.mono_offset = self.observer.mono_offset.saturating_sub(unseen);
         self.log(|| "lifesign runs again".to_owned());
         if self.chance.happens(0.3) {
             self.step(Input::Tick);
         }
         let taking = std::mem::take(&mut self.observer.taking);
-        for input in taking.into_iter().map(|(_, input)| input).chain(std::mem::take(&mut self.observer.queue)) {
+        for input in
+            taking.into_iter().map(|(_, input)| input).chain(std::mem::take(&mut self.observer.queue))
+        {
             self.step(input);
         }
         self.step(Input::Tick);
@@ -266,6 +262,9 @@ impl World {
         let gap = self.observer.last_mono.map_or(Duration::ZERO, |last| now.mono.since(last));
         self.observer.last_mono = Some(now.mono);
         self.observer.run += if gap > STALL { TICK } else { gap };
+        if gap > STALL {
+            self.oracle.stalled(self.observer.run);
+        }
         self.figures.steps += 1;
         let run = self.observer.run;
         if self.trace.is_some() && !matches!(input, Input::Tick | Input::Configure(_)) {
@@ -311,6 +310,11 @@ impl World {
             *busy = (self.now, 0);
         }
         busy.1 += 1;
+        let count = busy.1;
+        if count > STEPS / 2 {
+            self.log(|| format!("tick {count} of this second"));
+        }
+        let busy = &self.observer.busy;
         if busy.1 > STEPS + 8 * services {
             let text = format!("{} ticks within a second", busy.1);
             self.oracle.violate(Rule::Deadline, text);
@@ -429,14 +433,18 @@ fn brief_effect(effect: &Effect) -> String {
         }
         Effect::Alert(a) => {
             let labels: Vec<&str> = a.labels.iter().map(|(_, value)| value.as_ref()).collect();
-            format!("        ← alert {:?} {}", a.state, labels.join(" "))
+            format!("        ← alert {:?} {} {}", a.state, a.fingerprint, labels.join(" "))
         }
         Effect::Notify(n) => {
-            format!("        ← notify {} {:?} {} alerts {}", n.receiver, n.reason, n.alerts.len(), &n.id[..8])
+            let told: Vec<String> =
+                n.alerts.iter().map(|alert| format!("{} {:?}", alert.fingerprint, alert.state)).collect();
+            format!("        ← notify {} {:?}: {}", n.receiver, n.reason, told.join(", "))
         }
         Effect::Act(a) => format!("        ← act {} by {}", a.service, a.by),
         Effect::LookNow(id) => format!("        ← look now {id}"),
-        Effect::Remember(m) => format!("        ← remember {} {} silence {:?}", m.service, m.state, m.silence),
+        Effect::Remember(m) => {
+            format!("        ← remember {} {} silence {:?}", m.service, m.state, m.silence)
+        }
         Effect::Audit(a) => format!("        ← audit {} {} {}", a.action, a.target, a.detail),
     }
 }

@@ -64,9 +64,9 @@ pub enum Planned {
     Pause(usize, bool),
     /// A host is cut off, or not any more.
     Cut(usize, bool),
-    /// Lifesign does not run for this time; whether what arrives is lost (suspend) and whether the monotonic
-    /// clock knows of it.
-    Stall(Duration, bool, bool),
+    /// Lifesign does not run for this time; whether what arrives is lost (suspend). The monotonic clock knows of
+    /// it, as `core::time::Mono` demands.
+    Stall(Duration, bool),
     /// Lifesign is gone for this time; killed or stopped.
     Down(Duration, bool),
     /// The wall clock steps, in milliseconds.
@@ -184,13 +184,13 @@ impl Plan {
                 Fault::Stall => {
                     self.events(self.length / 6, &mut chance, |chance| {
                         let span = chance.scale(SECOND / 10, 300 * SECOND);
-                        Planned::Stall(span, false, true)
+                        Planned::Stall(span, false)
                     });
                 }
                 Fault::Suspend => {
                     self.events(self.length / 3, &mut chance, |chance| {
                         let span = chance.scale(SECOND, 300 * SECOND);
-                        Planned::Stall(span, true, chance.happens(0.5))
+                        Planned::Stall(span, true)
                     });
                 }
                 Fault::Restart | Fault::Kill => {
@@ -219,7 +219,10 @@ impl Plan {
                 Fault::SenderClock => {
                     self.events(self.length / 4, &mut chance, |chance| {
                         let at = usize::try_from(chance.between(0, services as u64 - 1)).unwrap_or(0);
-                        Planned::Sender(at, i64::try_from(chance.between(0, 7_200_000)).unwrap_or(0) - 3_600_000)
+                        Planned::Sender(
+                            at,
+                            i64::try_from(chance.between(0, 7_200_000)).unwrap_or(0) - 3_600_000,
+                        )
                     });
                 }
                 // These have no times of their own.
@@ -239,7 +242,11 @@ impl Plan {
             let planned = what(chance);
             self.planned.push((Mono::ZERO + at, planned));
             // Some faults come in a row.
-            let wait = if chance.happens(0.2) { chance.scale(SECOND, 30 * SECOND) } else { chance.exponential(mean) };
+            let wait = if chance.happens(0.2) {
+                chance.scale(SECOND, 30 * SECOND)
+            } else {
+                chance.exponential(mean)
+            };
             at += wait;
         }
     }
@@ -366,7 +373,8 @@ fn service(
     let has_unit = hosts[host].kind != HostKind::Bare && chance.happens(0.6);
     let has_heart = chance.happens(0.75);
     let has_checks = chance.happens(0.5) || !(has_unit || has_heart);
-    let depends_on = if !before.is_empty() && chance.happens(0.25) { dependency(before, chance) } else { Vec::new() };
+    let depends_on =
+        if !before.is_empty() && chance.happens(0.25) { dependency(before, chance) } else { Vec::new() };
     let restart = (has_unit && chance.happens(0.6)).then(|| RestartSpec {
         budget: u32::try_from(chance.between(0, 4)).unwrap_or(0),
         window: chance.scale(60 * SECOND, 600 * SECOND),
@@ -400,7 +408,8 @@ fn service(
 }
 
 fn dependency(before: &[ServiceSpec], chance: &mut Chance) -> Vec<Dependency> {
-    let mut pick = || before[usize::try_from(chance.between(0, before.len() as u64 - 1)).unwrap_or(0)].id.clone();
+    let mut pick =
+        || before[usize::try_from(chance.between(0, before.len() as u64 - 1)).unwrap_or(0)].id.clone();
     let mut of = vec![pick(), pick(), pick()];
     of.sort();
     of.dedup();

@@ -82,7 +82,8 @@ impl World {
     }
 
     fn sender_time(&self, service: usize) -> Wall {
-        let wrong = if self.plan.faults.has(Fault::SenderClock) { self.truth.services[service].clock } else { 0 };
+        let wrong =
+            if self.plan.faults.has(Fault::SenderClock) { self.truth.services[service].clock } else { 0 };
         let millis = self.now.as_nanos() / 1_000_000;
         Wall::from_millis(EPOCH + i64::try_from(millis).unwrap_or(0) + wrong)
     }
