@@ -589,8 +589,8 @@ async fn what_needs_a_service_is_stopped_and_started_around_its_restart() {
     let above = TestService::above(&base);
     manager.start(&base.name, PATIENCE).await.unwrap();
     let old = manager.start(&above.name, PATIENCE).await.unwrap();
-    assert_eq!(manager.info(&base.name).await.unwrap().needed_by, [above.name.clone()]);
-    assert_eq!(manager.info(&above.name).await.unwrap().needs, [base.name.clone()]);
+    assert_eq!(manager.info(&base.name).await.unwrap().needed_by, std::slice::from_ref(&above.name));
+    assert_eq!(manager.info(&above.name).await.unwrap().needs, std::slice::from_ref(&base.name));
     manager.restart(&base.name, PATIENCE).await.unwrap();
     let new = manager.look(&above.name).await.state;
     assert!(matches!(new, UnitState::Running(Some(_))), "{new:?}");

@@ -65,20 +65,24 @@ impl ListChanges {
                     Ok(()) => self.reloads = None,
                     Err(_) => return std::future::pending().await,
                 },
-                () = reloaded(&mut self.reloads) => return,
+                has_reloaded = reloaded(&mut self.reloads) => {
+                    if has_reloaded {
+                        return;
+                    }
+                    // Its connection is gone; there may be another one already.
+                    self.reloads = None;
+                }
             }
         }
     }
 }
 
-async fn reloaded(reloads: &mut Option<watch::Receiver<u64>>) {
-    // When the connection ends, the link says so.
-    if let Some(reloads) = reloads
-        && reloads.changed().await.is_ok()
-    {
-        return;
+/// Waits until systemd has read its files anew; false when the connection that would tell is gone.
+async fn reloaded(reloads: &mut Option<watch::Receiver<u64>>) -> bool {
+    match reloads {
+        Some(reloads) => reloads.changed().await.is_ok(),
+        None => std::future::pending().await,
     }
-    std::future::pending().await
 }
 
 impl Manager {

@@ -106,6 +106,7 @@ impl Manager {
         if let Some(why) = obstacle::shutdown().or_else(obstacle::update) {
             return refused(why);
         }
+        let mut has_waited = false;
         loop {
             let rest = timeout.saturating_sub(begun.elapsed());
             match self.carry_out(name, rest, orders::settle).await {
@@ -129,11 +130,12 @@ impl Manager {
                     report.notes.join("; ")
                 ));
             }
+            has_waited = true;
             tokio::time::sleep(SETTLE).await;
         }
         match self.look(name).await.state {
             // The manager's own restart has come meanwhile.
-            UnitState::Running(Some(process)) if begun.elapsed() >= SETTLE => Ok(Some(process)),
+            UnitState::Running(Some(process)) if has_waited => Ok(Some(process)),
             _ => self.restart(name, timeout.saturating_sub(begun.elapsed())).await,
         }
     }

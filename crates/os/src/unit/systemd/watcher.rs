@@ -33,6 +33,9 @@ const SIGNALS_FOLLOW: Duration = Duration::from_millis(500);
 /// How long after a death its last lines are looked for: they are on their way to the journal by then.
 const LINES_FOLLOW: Duration = Duration::from_millis(100);
 
+/// In each of so many turns of the poll it is noted what the main process uses.
+const SAMPLE_TURNS: u32 = 3;
+
 /// Text that is being gathered about a death.
 type Evidence = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
@@ -75,6 +78,8 @@ pub(crate) struct Watcher {
     /// What systemd does about an end, and what there is to say about that.
     recovery: Option<Recovery>,
     notes: Vec<String>,
+    /// The job that brought it up; it may be named for a while after the unit is.
+    start_job: u32,
     /// Which start of the unit the newest picture is of, and of which one the end is looked into.
     invocation: [u8; 16],
     looked_into: [u8; 16],
@@ -94,6 +99,7 @@ impl Watcher {
             journal,
             recovery: None,
             notes: Vec::new(),
+            start_job: 0,
             invocation: [0; 16],
             looked_into: [0; 16],
             vitals: None,
@@ -155,6 +161,7 @@ impl Watcher {
         self.take(&reading.properties);
         let mut poll = interval_at(Instant::now() + RECONCILE_EVERY, RECONCILE_EVERY);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut turn = 0_u32;
         loop {
             tokio::select! {
                 biased;
@@ -176,7 +183,10 @@ impl Watcher {
                     reading = self.read(session, &path).await?;
                 },
                 _ = poll.tick() => {
-                    self.sample();
+                    turn += 1;
+                    if turn.is_multiple_of(SAMPLE_TURNS) {
+                        self.sample();
+                    }
                     if session.state_change(&path).await? != reading.properties.state_change {
                         tracing::debug!(unit = self.name, "Found a change that no signal had told of");
                         reading = self.read(session, &path).await?;
@@ -195,7 +205,8 @@ impl Watcher {
     /// The main process has ended. Where nobody but a stranger can have done it, that is told at once: with many
     /// deaths at a time systemd's word comes late.
     fn fallen(&mut self, unit: &Properties) {
-        let is_calm = unit.active_state == "active" && unit.job == 0 && self.tracker.runs();
+        let has_no_order = unit.job == 0 || unit.job == self.start_job;
+        let is_calm = unit.active_state == "active" && has_no_order && self.tracker.runs();
         let handle = self.main.as_ref().and_then(|main| main.handle.as_ref());
         match handle.and_then(PidFd::killed_by).filter(|signal| is_calm && unit.stop.never_sends(*signal)) {
             Some(signal) => {
@@ -231,6 +242,9 @@ impl Watcher {
     /// Reports what `unit` adds.
     fn take(&mut self, unit: &Properties) {
         self.read_policy(unit);
+        if matches!(unit.active_state.as_str(), "inactive" | "failed" | "activating") {
+            self.start_job = unit.job;
+        }
         self.follow(unit);
         if self.main.as_ref().is_none_or(|main| !main.gone) {
             self.invocation = unit.invocation;
