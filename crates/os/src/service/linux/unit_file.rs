@@ -12,7 +12,6 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
 
     put!("[Unit]");
     put!("Description={}", one_line(&definition.display_name));
-    put!("Documentation=man:lifesign(1)");
     put!("# {}", one_line(&definition.description));
     put!("Wants=network-online.target");
     put!("After=network-online.target");

@@ -71,6 +71,11 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
         for what in extras(definition) {
             steps.push(Step::new(what, Outcome::Planned));
         }
+        let source = format!(r"register the event source HKLM\{EVENT_LOG}\{name}");
+        let reads = definition.reads.iter().map(|file| may_read(file, name));
+        for what in [source, for_it_alone(&definition.data_dir, name)].into_iter().chain(reads) {
+            steps.push(Step::new(what, Outcome::Planned));
+        }
         for service in &definition.controls {
             steps.extend(grant(name, std::slice::from_ref(service), mode)?);
         }
@@ -198,16 +203,24 @@ fn sid(name: &str) -> Result<String, ServiceError> {
         .map_err(|error| ServiceError::failed("work out the service's identity", error))
 }
 
+fn for_it_alone(path: &Path, name: &str) -> String {
+    format!("make {} for {name}, SYSTEM and administrators alone", path.display())
+}
+
+fn may_read(path: &Path, name: &str) -> String {
+    format!("let {name} read {}", path.display())
+}
+
 fn make_folder(path: &Path, name: &str) -> Result<Step, ServiceError> {
-    let what = format!("make {} for {name}, SYSTEM and administrators alone", path.display());
-    let done = std::fs::create_dir_all(path)
-        .and_then(|()| security::set_folder_access(path, &sddl::folder(&sid(name).unwrap_or_default())));
+    let what = for_it_alone(path, name);
+    let access = sddl::folder(&sid(name)?);
+    let done = std::fs::create_dir_all(path).and_then(|()| security::set_folder_access(path, &access));
     done.map_err(|error| ServiceError::failed(&what, error))?;
     Ok(Step::new(what, Outcome::Done))
 }
 
 fn let_read(path: &Path, name: &str) -> Result<Step, ServiceError> {
-    let what = format!("let {name} read {}", path.display());
+    let what = may_read(path, name);
     let entry = format!("(A;;FR;;;{})", sid(name)?);
     let changed = security::add_to_file(path, &entry).map_err(|error| ServiceError::failed(&what, error))?;
     Ok(Step::new(what, if changed { Outcome::Done } else { Outcome::Unchanged }))

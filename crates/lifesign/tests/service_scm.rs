@@ -1,0 +1,299 @@
+//! lifesign as a service of the Windows service control manager, looked at with the system's own tools.
+//!
+//! Needs an administrator.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a story says what went wrong by panicking")]
+#![cfg(windows)]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::{free_port, wait_for};
+use windows_service::service::{Service, ServiceAccess, ServiceState};
+use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+
+/// A service of the test's own; gone with it.
+struct Installed {
+    name: String,
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl Installed {
+    fn new(what: &str) -> Self {
+        let name = format!("lifesign-{what}-{}", std::process::id());
+        let port = free_port();
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            "server: {{ listen: \"127.0.0.1:{port}\" }}\nservices:\n  - {{ id: shop, heartbeat: {{ interval: 5s }} }}\n  \
+             - {{ id: db, heartbeat: {{ interval: 5s }} }}\n"
+        );
+        std::fs::write(dir.path().join("lifesign.yaml"), text).unwrap();
+        Self { name, dir, port }
+    }
+
+    /// `lifesign service VERB --name NAME …`
+    fn service(&self, verb: &str, more: &[&str]) -> (i32, String) {
+        lifesign(&[&["service", verb, "--name", &self.name], more].concat())
+    }
+
+    fn install(&self, more: &[&str]) -> (i32, String) {
+        let file = self.dir.path().join("lifesign.yaml");
+        self.service("install", &[&["-c", file.to_str().unwrap()], more].concat())
+    }
+
+    fn registry(&self, value: &str) -> String {
+        let key = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\{}", self.name);
+        run("reg", &["query", &key, "/v", value]).1
+    }
+
+    fn open(&self) -> Service {
+        let scm = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT).unwrap();
+        let access = ServiceAccess::START
+            | ServiceAccess::QUERY_STATUS
+            | ServiceAccess::PAUSE_CONTINUE
+            | ServiceAccess::INTERROGATE;
+        scm.open_service(&self.name, access).unwrap()
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        PathBuf::from(std::env::var_os("ProgramData").unwrap()).join("lifesign").join(&self.name)
+    }
+
+    /// Asks the running service over its API.
+    fn ask(&self, arguments: &[&str]) -> String {
+        let token = std::fs::read_to_string(self.data_dir().join("admin.token")).unwrap();
+        let server = format!("http://127.0.0.1:{}", self.port);
+        let (code, said) =
+            lifesign(&[&["--server", &server, "--token", token.trim(), "--json"], arguments].concat());
+        assert_eq!(code, 0, "{said}");
+        said
+    }
+
+    fn is_paused(&self, id: &str) -> bool {
+        let said = self.ask(&["status", id]);
+        serde_json::from_str::<serde_json::Value>(said.trim()).unwrap()["paused"] == true
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let _ = self.service("uninstall", &["--purge"]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(program).args(arguments).env_remove("LIFESIGN_ENV").output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+}
+
+fn lifesign(arguments: &[&str]) -> (i32, String) {
+    run(env!("CARGO_BIN_EXE_lifesign"), &[&["--lang", "en"], arguments].concat())
+}
+
+fn wait_for_state(service: &Service, wanted: ServiceState) {
+    wait_for(&format!("{wanted:?}"), || {
+        (service.query_status().unwrap().current_state == wanted).then_some(())
+    });
+}
+
+#[test]
+fn lifesign_becomes_a_service_that_windows_own_tools_start_and_stop() {
+    let installed = Installed::new("story");
+    let (code, planned) = installed.install(&["--dry-run"]);
+    assert!(code == 0 && planned.contains("would: make the service"), "{planned}");
+    assert_ne!(run("sc", &["query", &installed.name]).0, 0, "a dry run makes nothing");
+    let (code, said) = installed.install(&["--display-name", "Story of lifesign", "--start", "manual"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, again) = installed.install(&["--display-name", "Story of lifesign", "--start", "manual"]);
+    assert!(code == 0 && again.contains("as it was: make the service"), "{again}");
+
+    // Where the system's own tools look.
+    for (value, wanted) in [
+        ("ImagePath", "service run"),
+        ("Start", "0x3"),
+        ("DisplayName", "Story of lifesign"),
+        ("ObjectName", r"NT SERVICE\"),
+        ("Description", "Watches services"),
+    ] {
+        let written = installed.registry(value);
+        assert!(written.contains(wanted), "{value}: {written}");
+    }
+    let (code, said) = installed.install(&["--display-name", "Story of lifesign", "--start", "disabled"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(installed.registry("Start").contains("0x4"));
+    assert_ne!(run("net", &["start", &installed.name]).0, 0, "disabled is not started by hand");
+    installed.install(&["--start", "auto"]);
+    assert!(installed.registry("Start").contains("0x2"));
+
+    // Started and stopped by `net`.
+    let begin = Instant::now();
+    let (code, said) = run("net", &["start", &installed.name]);
+    assert_eq!(code, 0, "{said}");
+    println!("net start: {:?}", begin.elapsed());
+    // Wine's `net` does not wait for the end of a pending start.
+    wait_for("running", || run("sc", &["query", &installed.name]).1.contains("RUNNING").then_some(()));
+    assert!(installed.service("status", &[]).1.contains("RUNNING"));
+    assert!(installed.ask(&["status"]).contains("shop"));
+    let begin = Instant::now();
+    let (code, said) = run("net", &["stop", &installed.name]);
+    assert_eq!(code, 0, "{said}");
+    println!("net stop: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(15));
+    wait_for("stopped", || run("sc", &["query", &installed.name]).1.contains("STOPPED").then_some(()));
+    assert!(installed.service("status", &[]).1.contains("ended with Win32 code 0"));
+
+    let (code, said) = installed.service("uninstall", &["--purge"]);
+    assert_eq!(code, 0, "{said}");
+    assert_ne!(run("sc", &["query", &installed.name]).0, 0, "gone");
+    assert!(!installed.data_dir().exists());
+    let source = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\{}", installed.name);
+    assert_ne!(run("reg", &["query", &source]).0, 0, "the event source is gone");
+    assert_eq!(installed.service("status", &[]).0, 3);
+    assert_eq!(installed.service("uninstall", &[]).0, 0, "nothing to remove is no error");
+}
+
+#[test]
+fn a_start_is_pending_with_a_checkpoint_at_once_and_a_pause_holds_all_services() {
+    let installed = Installed::new("pause");
+    assert_eq!(installed.install(&[]).0, 0);
+    let service = installed.open();
+    let begin = Instant::now();
+    service.start::<&str>(&[]).unwrap();
+    let mut pending = None;
+    let running = loop {
+        let status = service.query_status().unwrap();
+        match status.current_state {
+            ServiceState::Running => break begin.elapsed(),
+            ServiceState::StartPending if status.checkpoint > 0 => {
+                pending.get_or_insert(begin.elapsed());
+                assert!(!status.wait_hint.is_zero());
+            }
+            state => assert_eq!(state, ServiceState::StartPending, "{status:?}"),
+        }
+        assert!(begin.elapsed() < support::PATIENCE);
+    };
+    println!("first checkpoint after {pending:?}, running after {running:?}");
+    assert!(pending.is_some(), "no checkpoint was seen");
+
+    // One is paused by a person; a pause of the whole holds the other, and its end lets go of that alone.
+    installed.ask(&["pause", "db"]);
+    service.pause().unwrap();
+    wait_for_state(&service, ServiceState::Paused);
+    assert!(installed.is_paused("shop") && installed.is_paused("db"));
+    assert!(run("sc", &["query", &installed.name]).1.contains("PAUSED"));
+    service.resume().unwrap();
+    wait_for_state(&service, ServiceState::Running);
+    assert!(!installed.is_paused("shop") && installed.is_paused("db"));
+
+    // Dead while paused, it runs again without the pause.
+    let pid = service.query_status().unwrap().process_id.unwrap();
+    service.pause().unwrap();
+    wait_for_state(&service, ServiceState::Paused);
+    support::kill_process(pid.into());
+    wait_for("the process is gone", || {
+        std::net::TcpListener::bind(("127.0.0.1", installed.port)).is_ok().then_some(())
+    });
+    wait_for("started again", || service.start::<&str>(&[]).is_ok().then_some(()));
+    wait_for_state(&service, ServiceState::Running);
+    assert!(!installed.is_paused("shop") && installed.is_paused("db"));
+    let begin = Instant::now();
+    let (code, said) = installed.service("stop", &[]);
+    assert_eq!(code, 0, "{said}");
+    println!("stop: {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_failure_at_the_start_stops_the_service_with_lifesign_s_exit_code() {
+    let installed = Installed::new("fails");
+    assert_eq!(installed.install(&[]).0, 0);
+    std::fs::write(installed.dir.path().join("lifesign.yaml"), "services: [ { id: x, no_such_key: 1 } ]\n")
+        .unwrap();
+    let (code, said) = installed.service("start", &[]);
+    assert!(code == 1 && said.contains("service-specific code 2"), "{code}: {said}");
+    let (code, said) = installed.install(&[]);
+    assert!(code == 2 && said.contains("no_such_key"), "{code}: {said}");
+}
+
+#[test]
+fn a_wrapped_program_is_a_service_and_is_started_again_after_a_crash() {
+    let port = free_port();
+    let id = format!("orders-{}", std::process::id());
+    let installed = Installed { name: id.clone(), dir: tempfile::tempdir().unwrap(), port };
+    let program = env!("CARGO_BIN_EXE_lifesign");
+    let port = port.to_string();
+    // Always: a program killed under Wine leaves exit code 0.
+    let arguments = [
+        "service",
+        "install",
+        &id,
+        "--wrap",
+        "--restart",
+        "always",
+        "--",
+        program,
+        "sample",
+        "web",
+        "--port",
+        &port,
+    ];
+    let (code, said) = lifesign(&arguments);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = installed.service("start", &[]);
+    assert_eq!(code, 0, "{said}");
+    let is_up = || std::net::TcpStream::connect(("127.0.0.1", installed.port)).is_ok();
+    wait_for("the program answers", || is_up().then_some(()));
+    let state = installed.data_dir().join("output.log");
+    wait_for("its output", || std::fs::read_to_string(&state).unwrap().contains("listening").then_some(()));
+    let pid = || {
+        let state = std::fs::read_to_string(installed.data_dir().join("output.log.state")).ok()?;
+        state.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let first = pid().unwrap();
+    support::kill_process(first);
+    wait_for("another after the crash", || pid().filter(|pid| *pid != first && is_up()));
+    let (code, said) = installed.service("stop", &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(!is_up(), "the program has gone with its service");
+}
+
+#[test]
+#[ignore = "real_windows: Wine's manager keeps neither failure actions, nor their flag, nor a service SID, and does not \
+            notice a death"]
+fn windows_restarts_a_lifesign_that_was_killed() {
+    let installed = Installed::new("killed");
+    let (code, said) = installed.install(&[]);
+    assert!(code == 0 && !said.contains("not offered"), "{said}");
+    assert!(run("sc", &["qfailure", &installed.name]).1.contains("RESTART"));
+    assert!(run("sc", &["qfailureflag", &installed.name]).1.contains("TRUE"));
+    assert!(run("sc", &["qsidtype", &installed.name]).1.contains("UNRESTRICTED"));
+    assert_eq!(installed.service("start", &[]).0, 0);
+    let service = installed.open();
+    let pid = service.query_status().unwrap().process_id.unwrap();
+    support::kill_process(pid.into());
+    wait_for("another process", || {
+        let status = service.query_status().unwrap();
+        let other = status.process_id.is_some_and(|other| other != 0 && other != pid);
+        (other && status.current_state == ServiceState::Running).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "real_windows: Wine has no service access lists and no event log"]
+fn granted_rights_and_events_stand_where_windows_keeps_them() {
+    let installed = Installed::new("rights");
+    assert_eq!(installed.install(&[]).0, 0);
+    let (code, said) = installed.service("grant", &["Spooler", "--apply"]);
+    assert_eq!(code, 0, "{said}");
+    let identity = run("sc", &["showsid", &installed.name]).1;
+    let sid = identity.split_whitespace().find(|word| word.starts_with("S-1-5-80-")).unwrap().to_owned();
+    assert!(run("sc", &["sdshow", "Spooler"]).1.contains(&sid));
+    assert_eq!(installed.service("start", &[]).0, 0);
+    assert_eq!(installed.service("stop", &[]).0, 0);
+    let query = format!("*[System[Provider[@Name='{}']]]", installed.name);
+    let events = run("wevtutil", &["qe", "Application", "/f:text", &format!("/q:{query}")]).1;
+    assert!(events.contains("Event ID: 1") && events.contains("Lifesign is ready"), "{events}");
+}

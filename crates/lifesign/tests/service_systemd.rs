@@ -1,0 +1,324 @@
+//! lifesign as a service of a real systemd, looked at with systemd's own tools.
+//!
+//! Needs root and `apt-get install -y systemd dbus util-linux`. The lab is a system manager with its own /etc, /run,
+//! /var/lib and /usr/local; nothing of the machine is touched.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a story says what went wrong by panicking"
+)]
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Instant;
+
+use support::{free_port, wait_for};
+
+/// Where the lab has the program under test.
+const LIFESIGN: &str = "/usr/local/bin/lifesign";
+
+/// A system manager of the test's own; stopped with all its processes when dropped.
+struct Lab {
+    name: String,
+    base: tempfile::TempDir,
+}
+
+impl Lab {
+    fn start(name: &str) -> Self {
+        let lab = Self { name: format!("{name}-{}", std::process::id()), base: tempfile::tempdir().unwrap() };
+        let started = lab.script(&["start", "system"]);
+        assert!(
+            started.status.success(),
+            "this story needs root and a systemd to start (apt-get install -y systemd dbus util-linux): {}",
+            String::from_utf8_lossy(&started.stderr)
+        );
+        lab.run(&["cp", env!("CARGO_BIN_EXE_lifesign"), LIFESIGN]);
+        lab.run(&["mkdir", "-p", "/etc/lifesign"]);
+        lab
+    }
+
+    fn script(&self, arguments: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/systemd-lab.sh");
+        Command::new(script)
+            .args(arguments)
+            .env("LIFESIGN_LAB_NAME", &self.name)
+            .env("LIFESIGN_LAB_BASE", self.base.path())
+            .env_remove("LIFESIGN_ENV")
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command inside; its exit code and all it said.
+    fn try_run(&self, command: &[&str]) -> (i32, String) {
+        let mut all = vec!["exec"];
+        all.extend(command);
+        let output = self.script(&all);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    #[track_caller]
+    fn run(&self, command: &[&str]) -> String {
+        let (code, said) = self.try_run(command);
+        assert_eq!(code, 0, "{command:?}: {said}");
+        said
+    }
+
+    fn lifesign(&self, arguments: &[&str]) -> (i32, String) {
+        let mut all = vec![LIFESIGN, "--lang", "en", "service"];
+        all.extend(arguments);
+        self.try_run(&all)
+    }
+
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> String {
+        let (code, said) = self.lifesign(arguments);
+        assert_eq!(code, 0, "service {arguments:?}: {said}");
+        said
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let file = self.base.path().join("text");
+        std::fs::write(&file, text).unwrap();
+        self.run(&["install", "-m", "755", file.to_str().unwrap(), path]);
+    }
+
+    fn show(&self, unit: &str, property: &str) -> String {
+        self.run(&["systemctl", "show", "-p", property, "--value", unit]).trim().to_owned()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.try_run(&["test", "-e", path]).0 == 0
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.try_run(&["journalctl", "--no-pager", "-n", "60"]).1);
+        }
+        let stopped = self.script(&["stop"]);
+        if !stopped.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&stopped.stderr));
+        }
+    }
+}
+
+fn configuration(port: u16) -> String {
+    format!(
+        "server: {{ listen: \"127.0.0.1:{port}\" }}\nservices:\n  - id: shop\n    unit: shop.service\n    restart: {{ \
+         budget: 5 per 10m }}\n"
+    )
+}
+
+#[test]
+fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets() {
+    let lab = Lab::start("service");
+    lab.write("/etc/lifesign/lifesign.yaml", &configuration(free_port()));
+    lab.run(&["chmod", "640", "/etc/lifesign/lifesign.yaml"]);
+    let install = ["install", "-c", "/etc/lifesign/lifesign.yaml"];
+
+    // A dry run writes nothing, an installation everything, and a second one nothing more.
+    let planned = lab.done(&[install.as_slice(), &["--dry-run"]].concat());
+    assert!(planned.contains("would: write /etc/systemd/system/lifesign.service"), "{planned}");
+    assert!(!lab.exists("/etc/systemd/system/lifesign.service"));
+    lab.done(&install);
+    let again = lab.done(&install);
+    assert!(!again.contains("done:") && again.contains("as it was:"), "{again}");
+    let unit = lab.run(&["systemctl", "cat", "lifesign.service"]);
+    assert!(unit.contains("Type=notify") && unit.contains("User=lifesign"), "{unit}");
+    assert_eq!(lab.run(&["systemctl", "is-enabled", "lifesign.service"]).trim(), "enabled");
+    assert!(lab.run(&["cat", "/etc/polkit-1/rules.d/50-lifesign.rules"]).contains("\"shop.service\""));
+    let verified = lab.run(&["systemd-analyze", "verify", "/etc/systemd/system/lifesign.service"]);
+    assert!(!verified.contains("lifesign.service:"), "{verified}");
+    println!(
+        "{}",
+        lab.run(&["systemd-analyze", "security", "--no-pager", "lifesign.service"]).lines().last().unwrap()
+    );
+
+    // Started: ready, as its own user, with a line for people and fields in the journal, and without the token in it.
+    let begin = Instant::now();
+    lab.done(&["start"]);
+    println!("start, until systemd has heard READY=1: {:?}", begin.elapsed());
+    assert_eq!(lab.show("lifesign.service", "ActiveState"), "active");
+    wait_for("the line for people", || {
+        lab.show("lifesign.service", "StatusText").starts_with("1 service:").then_some(())
+    });
+    let pid = lab.show("lifesign.service", "MainPID");
+    assert_eq!(lab.run(&["stat", "-c", "%U", &format!("/proc/{pid}")]).trim(), "lifesign");
+    let events =
+        lab.run(&["journalctl", "--no-pager", "-u", "lifesign.service", "-o", "json", "LIFESIGN_EVENT=1"]);
+    assert!(
+        events.contains("\"PRIORITY\":\"6\"") && events.contains("\"LIFESIGN_SERVICES\":\"1\""),
+        "{events}"
+    );
+    let token = lab.run(&["cat", "/var/lib/lifesign/admin.token"]);
+    let journal = lab.run(&["journalctl", "--no-pager", "-o", "export"]);
+    assert!(!journal.contains(token.trim()), "the admin token stands in the journal");
+    let status = lab.done(&["status"]);
+    assert!(status.contains("active (running)") && status.contains(&pid), "{status}");
+
+    // Reload, through both of its states.
+    lab.run(&["systemctl", "reload", "lifesign.service"]);
+    wait_for("the reload is over", || {
+        (lab.show("lifesign.service", "ActiveState") == "active").then_some(())
+    });
+    assert_eq!(lab.show("lifesign.service", "MainPID"), pid);
+
+    // Stopped dead: the engine does not turn, so the watchdog is not fed.
+    lab.run(&["mkdir", "-p", "/etc/systemd/system/lifesign.service.d"]);
+    lab.write(
+        "/etc/systemd/system/lifesign.service.d/soon.conf",
+        "[Service]\nWatchdogSec=1s\nRestartSec=100ms\n",
+    );
+    lab.run(&["systemctl", "daemon-reload"]);
+    lab.run(&["systemctl", "restart", "lifesign.service"]);
+    let pid = lab.show("lifesign.service", "MainPID");
+    let begin = Instant::now();
+    lab.run(&["kill", "-STOP", &pid]);
+    wait_for("another process at work", || {
+        let other = lab.show("lifesign.service", "MainPID");
+        (other != pid && other != "0" && lab.show("lifesign.service", "ActiveState") == "active")
+            .then_some(())
+    });
+    println!("SIGSTOP with WatchdogSec=1s, until another is ready: {:?}", begin.elapsed());
+    assert_eq!(lab.show("lifesign.service", "NRestarts"), "1");
+    let journal = lab.run(&["journalctl", "--no-pager", "-u", "lifesign.service"]);
+    assert!(journal.contains("Watchdog timeout"), "{journal}");
+
+    // Stopped in good order, then removed with all it wrote.
+    let begin = Instant::now();
+    lab.done(&["stop"]);
+    println!("stop: {:?}", begin.elapsed());
+    assert_eq!(
+        (lab.show("lifesign.service", "Result"), lab.show("lifesign.service", "ExecMainStatus")),
+        ("success".into(), "0".into())
+    );
+    lab.run(&["rm", "-r", "/etc/systemd/system/lifesign.service.d"]);
+    lab.done(&["uninstall", "--purge"]);
+    let left = lab.run(&[
+        "find",
+        "/etc",
+        "/var/lib",
+        "/run/systemd",
+        "-name",
+        "*lifesign*",
+        "-not",
+        "-path",
+        "/etc/lifesign*",
+    ]);
+    assert_eq!(left.trim(), "", "left behind");
+    assert_ne!(lab.try_run(&["getent", "passwd", "lifesign"]).0, 0, "the user is gone");
+    assert_eq!(lab.lifesign(&["status"]).0, 3);
+    assert_eq!(lab.lifesign(&["uninstall"]).0, 0, "nothing to remove is no error");
+}
+
+#[test]
+fn what_could_not_start_is_refused_before_anything_is_written() {
+    let lab = Lab::start("refused");
+    lab.write("/etc/lifesign/good.yaml", &configuration(free_port()));
+    lab.write("/etc/lifesign/bad.yaml", "services: [ { id: x, no_such_key: 1 } ]\n");
+    for (arguments, code, words) in [
+        (vec!["install", "--role", "agent", "-c", "/etc/lifesign/good.yaml"], 2, "--role up"),
+        (vec!["install", "-c", "/etc/lifesign/bad.yaml"], 2, "no_such_key"),
+        (vec!["install", "-c", "/etc/lifesign/none.yaml"], 2, "none.yaml"),
+        (vec!["install", "--name", "a/b", "-c", "/etc/lifesign/good.yaml"], 2, "cannot be the name"),
+        (vec!["install", "x", "--wrap", "--", "/no/such/program"], 2, "/no/such/program"),
+        (vec!["start"], 3, "lifesign service install"),
+        (vec!["status", "nobody"], 3, "nobody"),
+    ] {
+        let (is, said) = lab.lifesign(&arguments);
+        assert_eq!(is, code, "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let command = [
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        LIFESIGN,
+        "service",
+        "install",
+        "-c",
+        "/etc/lifesign/good.yaml",
+    ];
+    let (code, said) = lab.try_run(&command);
+    assert!(code == 4 && said.contains("sudo"), "{code}: {said}");
+    assert_eq!(lab.run(&["ls", "/etc/systemd/system", "/etc/sysusers.d"]).matches("lifesign").count(), 0);
+
+    // A start type each.
+    for (start, enabled) in
+        [("manual", "disabled"), ("delayed", "disabled"), ("disabled", "disabled"), ("auto", "enabled")]
+    {
+        lab.done(&["install", "--start", start, "-c", "/etc/lifesign/good.yaml"]);
+        assert_eq!(
+            lab.try_run(&["systemctl", "is-enabled", "lifesign.service"]).1.trim(),
+            enabled,
+            "{start}"
+        );
+        assert_eq!(lab.exists("/etc/systemd/system/lifesign.timer"), start == "delayed");
+        let status = lab.done(&["status", "--json"]);
+        assert!(status.contains(&format!("\"start\":\"{start}\"")), "{status}");
+        assert_eq!(lab.lifesign(&["start"]).0 == 0, start != "disabled", "{start}");
+        lab.done(&["stop"]);
+    }
+    // A unit of somebody else is not written over.
+    lab.write("/etc/systemd/system/other.service", "[Service]\nExecStart=/bin/true\n");
+    let (code, said) = lab.lifesign(&["install", "--name", "other", "-c", "/etc/lifesign/good.yaml"]);
+    assert!(code == 2 && said.contains("not lifesign's"), "{code}: {said}");
+    // More units are granted; those granted before stay.
+    lab.done(&["grant", "--apply", "db.service", "cache"]);
+    let rule = lab.run(&["cat", "/etc/polkit-1/rules.d/50-lifesign.rules"]);
+    for unit in ["\"shop.service\"", "\"db.service\"", "\"cache.service\""] {
+        assert!(rule.contains(unit), "{unit} in {rule}");
+    }
+}
+
+#[test]
+fn a_wrapped_program_is_restarted_after_a_crash_and_after_a_hang_and_stops_on_order() {
+    let lab = Lab::start("wrapped");
+    lab.write(
+        "/usr/local/bin/orders",
+        "#!/bin/sh\necho taking orders as $(id -un)\nwhile [ ! -e hang ]; do systemd-notify WATCHDOG=1; sleep 0.1; done\n\
+         rm hang\nexec sleep 1000\n",
+    );
+    lab.done(&["install", "orders", "--wrap", "--heartbeat", "1s", "--", "/usr/local/bin/orders", "a b"]);
+    lab.done(&["start", "orders"]);
+    let program = || {
+        let state = lab.try_run(&["cut", "-d ", "-f1", "/var/lib/orders/output.log.state"]);
+        (state.0 == 0 && !state.1.trim().is_empty()).then(|| state.1.trim().to_owned())
+    };
+    let first = wait_for("the program runs", program);
+    assert!(lab.run(&["cat", "/var/lib/orders/output.log"]).contains("taking orders as orders"));
+
+    lab.run(&["kill", "-9", &first]);
+    let second = wait_for("another after the crash", || program().filter(|pid| *pid != first));
+    lab.run(&["touch", "/var/lib/orders/hang"]);
+    let begin = Instant::now();
+    wait_for("another after the hang", || program().filter(|pid| *pid != second));
+    println!("hang of a wrapped program with --heartbeat 1s, until another runs: {:?}", begin.elapsed());
+    let events = |number: &str| {
+        lab.run(&[
+            "journalctl",
+            "--no-pager",
+            "-o",
+            "cat",
+            "-u",
+            "orders.service",
+            &format!("LIFESIGN_EVENT={number}"),
+        ])
+    };
+    assert_eq!(events("20").lines().count(), 3, "started three times");
+    assert_eq!(events("22").lines().count(), 1, "one hang");
+    assert_eq!(lab.show("orders.service", "NRestarts"), "0", "the wrapper itself lived through all of it");
+
+    let last = program().unwrap();
+    lab.done(&["stop", "orders"]);
+    assert!(!lab.exists(&format!("/proc/{last}")), "the program is gone");
+    lab.done(&["uninstall", "orders", "--purge"]);
+    let left = lab.run(&["find", "/etc", "/var/lib", "-name", "orders*"]);
+    assert_eq!(left.trim(), "", "left behind");
+}
