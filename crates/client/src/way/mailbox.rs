@@ -46,6 +46,7 @@ impl Mailbox {
         Self::start(Way::Http, move |words| {
             let mut beat = Beat::alive(service.clone());
             beat.status = words.status;
+            beat.progress = words.progress;
             beat.metrics.clone_from(&words.metrics);
             beat.message = Some(words.message.clone()).filter(|text| !text.is_empty());
             connection.send(&beat, ANSWER_WITHIN).is_ok()
