@@ -3,6 +3,7 @@
 //! A language whose tool is missing is an error that names the command which installs it. C# and PowerShell run on
 //! Windows only.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may end where it stands")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
