@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_learned_detector_asks_after_one_interval_and_judges_before_its_cap() {
         let default = spec(DetectorSpec::Adaptive(Profile::Default));
-        assert_eq!(millis(Detection::of(&default, true)), [10_200, 20_200, 30_000, 50_000]);
+        assert_eq!(millis(Detection::of(&default, true)), [10_200, 21_000, 30_000, 50_000]);
         let strict = spec(DetectorSpec::Adaptive(Profile::Strict));
         assert_eq!(millis(Detection::of(&strict, true)), [10_200, 28_500, 30_000, 50_000]);
         let chen = spec(DetectorSpec::Chen { margin: 3 * SECOND, window: 100 });
