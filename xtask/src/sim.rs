@@ -32,6 +32,21 @@ pub(crate) struct Sim {
     mutants: bool,
 }
 
+impl Sim {
+    /// What CI runs.
+    pub(crate) fn of_ci() -> Self {
+        Self {
+            seeds: 10_000,
+            from: 0,
+            seed: None,
+            trace: false,
+            without: Vec::new(),
+            keep_going: false,
+            mutants: false,
+        }
+    }
+}
+
 /// Builds and runs it.
 pub(crate) fn run(asked: &Sim) -> anyhow::Result<()> {
     let mut args: Vec<String> =
