@@ -1,0 +1,290 @@
+//! `cargo xtask bench local`: for each local way, what a beat costs its program, how many a second get through, and
+//! how long one takes to the engine's verdict.
+//!
+//! HTTP is not among them: the agent has no part in it. The sender is a thread of its own; between it and the
+//! engine lie the same kernel objects, the same agent and the same channel as between two processes.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for developers")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lifesign_agent::{Access, Agent, Assignment, Assignments, Command, LocalSetup, Place, SecretOf, Setup};
+use lifesign_client::{Pulse, Way};
+use lifesign_component::{Board, Supervisor};
+use lifesign_core::engine::Engine;
+use lifesign_core::input::Input;
+use lifesign_core::model::{ServiceId, Severity};
+use lifesign_core::spec::{HeartbeatSpec, ServiceSpec, Spec};
+use lifesign_core::time::{Mono, Now, Wall};
+use tokio::sync::mpsc;
+
+/// Beats whose delay is measured, and the time between them.
+const PACED: u64 = 1000;
+const PACE: Duration = Duration::from_millis(2);
+/// Beats sent as fast as it goes.
+const BURST: u64 = 100_000;
+
+type Send = Box<dyn FnMut(u64) + std::marker::Send>;
+
+struct House {
+    inputs: mpsc::Receiver<Input>,
+    engine: Engine,
+    begun: Instant,
+    place: Place,
+    udp: std::net::SocketAddr,
+    supervisor: Supervisor,
+    _commands: mpsc::Sender<Command>,
+    _dir: tempfile::TempDir,
+}
+
+fn orders() -> ServiceId {
+    ServiceId::new("orders").unwrap()
+}
+
+impl House {
+    async fn build(memory_every: Duration) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, inputs) = mpsc::channel(4096);
+        let (commands, receiver) = mpsc::channel(1);
+        let mut setup = Setup::new("here".into(), dir.path(), sender, receiver);
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let name = format!("lifesign-bench-{}", udp.port());
+        let place = Place { dir: dir.path().join("l"), name, access: Access::Owner };
+        setup.local = Some(LocalSetup {
+            place: place.clone(),
+            sockets: true,
+            pipe: true,
+            memory: Some(memory_every),
+            registry: None,
+            notes: true,
+            touched: BTreeMap::new(),
+            files_every: Duration::from_millis(500),
+            udp: Some(udp),
+            strangers: false,
+            rate: 1_000_000,
+            limits: lifesign_proto::Limits::default(),
+            secret: SecretOf(Arc::new(|_| "secret".to_owned())),
+        });
+        setup.assignments =
+            Assignments { services: vec![Assignment { id: orders(), unit: None, checks: Vec::new() }] };
+        let mut supervisor = Supervisor::new(Board::default());
+        supervisor.start(Agent::new(setup).component(), Duration::from_secs(30)).await.unwrap();
+        let begun = Instant::now();
+        let mut engine = Engine::new();
+        let service = ServiceSpec {
+            id: orders(),
+            host: "here".into(),
+            unit: None,
+            heartbeat: Some(HeartbeatSpec::never()),
+            checks: Vec::new(),
+            depends_on: Vec::new(),
+            restart: None,
+            alert_on_degraded: false,
+            severity: Severity::Critical,
+            start_grace: Duration::ZERO,
+        };
+        let spec = Spec { services: vec![service], ..Spec::default() };
+        engine.step(now(begun), Input::Configure(Arc::new(spec)), &mut Vec::new());
+        Self { inputs, engine, begun, place, udp, supervisor, _commands: commands, _dir: dir }
+    }
+
+    /// Waits for the next beat and lets the engine judge it; gives its progress and the moment after.
+    async fn judged(&mut self) -> (u64, Instant) {
+        loop {
+            let input = self.inputs.recv().await.unwrap();
+            let progress = match &input {
+                Input::Beat(beat) => beat.progress,
+                _ => None,
+            };
+            self.engine.step(now(self.begun), input, &mut Vec::new());
+            if let Some(progress) = progress {
+                return (progress, Instant::now());
+            }
+        }
+    }
+}
+
+fn now(begun: Instant) -> Now {
+    let passed = u64::try_from(begun.elapsed().as_nanos()).unwrap();
+    Now { mono: Mono::from_nanos(passed), wall: Wall::from_millis(0) }
+}
+
+/// A sender by the client library.
+fn by_pulse(way: Way) -> Send {
+    let pulse = Pulse::by(&[way], "orders").unwrap();
+    Box::new(move |n| {
+        pulse.progress(n);
+        pulse.beat();
+    })
+}
+
+#[cfg(unix)]
+fn datagram(house: &House) -> Send {
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    socket.connect(house.place.dir.join("datagram")).unwrap();
+    Box::new(move |n| drop(socket.send(format!("orders alive progress={n}").as_bytes())))
+}
+
+#[cfg(unix)]
+fn stream(house: &House) -> Send {
+    use std::io::Write;
+    let mut socket = std::os::unix::net::UnixStream::connect(house.place.dir.join("stream")).unwrap();
+    Box::new(move |n| drop(socket.write_all(format!("orders alive progress={n}\n").as_bytes())))
+}
+
+fn udp(house: &House) -> Send {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = house.udp;
+    Box::new(move |n| drop(socket.send_to(format!("secret alive progress={n}").as_bytes(), to)))
+}
+
+fn file(house: &House) -> Send {
+    let notes = house.place.dir.join("notes");
+    Box::new(move |n| {
+        std::fs::write(notes.join(".new"), format!("alive progress={n}")).unwrap();
+        std::fs::rename(notes.join(".new"), notes.join("orders")).unwrap();
+    })
+}
+
+struct Row {
+    way: &'static str,
+    cost: Duration,
+    sent_per_second: f64,
+    heard_per_second: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+async fn measure(way: &'static str, house: &mut House, mut send: Send, pace: Duration, burst: u64) -> Row {
+    let paced = if pace > PACE { PACED / 50 } else { PACED };
+    // Paced: the delay of each.
+    let sender = std::thread::spawn(move || {
+        let mut at = Vec::new();
+        for n in 1..=paced {
+            at.push(Instant::now());
+            send(n);
+            std::thread::sleep(pace);
+        }
+        (send, at)
+    });
+    let mut heard = Vec::new();
+    loop {
+        let (n, at) = house.judged().await;
+        // What the way before this one still had to say is passed over.
+        if n <= paced {
+            heard.push((n, at));
+        }
+        if n == paced {
+            break;
+        }
+    }
+    let (mut send, sent) = sender.join().unwrap();
+    let mut delays: Vec<Duration> = heard
+        .iter()
+        .filter_map(|(n, at)| Some(at.saturating_duration_since(*sent.get(usize::try_from(n - 1).ok()?)?)))
+        .collect();
+    delays.sort();
+    // As fast as it goes; the last is repeated until it is heard, since some ways lose.
+    static ROWS: AtomicU64 = AtomicU64::new(0);
+    let end = u64::MAX - ROWS.fetch_add(1, Ordering::Relaxed);
+    let begun = Instant::now();
+    let sender = std::thread::spawn(move || {
+        for n in paced + 1..=paced + burst {
+            send(n);
+        }
+        let cost = begun.elapsed();
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(20));
+            send(end);
+        }
+        cost
+    });
+    let mut count = 0_u64;
+    let mut last = begun;
+    loop {
+        let (n, at) = house.judged().await;
+        if n == end {
+            break;
+        }
+        if (paced + 1..=paced + burst).contains(&n) {
+            count += 1;
+            last = at;
+        }
+    }
+    // Nobody waits for the rest of the repeats: they are let go with the house.
+    while !sender.is_finished() {
+        let _ = tokio::time::timeout(Duration::from_millis(20), house.judged()).await;
+    }
+    let cost = sender.join().unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    let per_second = |count: u64, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
+    let at = |part: usize| delays.get((delays.len() * part / 100).min(delays.len() - 1)).copied();
+    Row {
+        way,
+        cost: cost / u32::try_from(burst).unwrap(),
+        sent_per_second: per_second(burst, cost),
+        heard_per_second: per_second(count, last - begun),
+        p50: at(50).unwrap_or_default(),
+        p99: at(99).unwrap_or_default(),
+    }
+}
+
+async fn table() {
+    let mut rows = Vec::new();
+    for (way, every) in [
+        ("memory (looked at every 100 ms)", Duration::from_millis(100)),
+        ("memory (every 1 ms)", Duration::from_millis(1)),
+    ] {
+        let mut house = House::build(every).await;
+        set_place(&house);
+        let pace = PACE.max(every * 11 / 10);
+        rows.push(measure(way, &mut house, by_pulse(Way::Memory), pace, 10_000_000).await);
+        house.supervisor.stop().await;
+    }
+    let mut house = House::build(Duration::from_millis(100)).await;
+    set_place(&house);
+    #[cfg(unix)]
+    {
+        let sends = [("Unix stream", stream(&house)), ("Unix datagram", datagram(&house))];
+        for (way, send) in sends {
+            rows.push(measure(way, &mut house, send, PACE, BURST).await);
+        }
+        let send = by_pulse(Way::Socket);
+        rows.push(measure("Unix stream, never waiting", &mut house, send, PACE, BURST).await);
+    }
+    #[cfg(windows)]
+    {
+        let send = by_pulse(Way::Pipe);
+        rows.push(measure("named pipe", &mut house, send, PACE, BURST / 10).await);
+    }
+    let send = udp(&house);
+    rows.push(measure("UDP on loopback", &mut house, send, PACE, BURST).await);
+    let send = file(&house);
+    rows.push(
+        measure("file (looked at every 500 ms)", &mut house, send, Duration::from_millis(550), 1000).await,
+    );
+
+    println!("| way | a beat costs its program | sent/s | judged/s | beat to verdict p50 | p99 |");
+    println!("|---|---|---|---|---|---|");
+    for row in rows {
+        println!(
+            "| {} | {:.1?} | {:.0} | {:.0} | {:.1?} | {:.1?} |",
+            row.way, row.cost, row.sent_per_second, row.heard_per_second, row.p50, row.p99
+        );
+    }
+    println!("\nBy memory and file only the newest of the beats between two looks is judged.");
+}
+
+/// The client library finds the ways by the environment.
+#[expect(unsafe_code, reason = "the environment is set while no other thread reads it")]
+fn set_place(house: &House) {
+    // SAFETY: senders are started after this, and the runtime's threads read no environment.
+    unsafe { std::env::set_var(Place::VARIABLE, house.place.address()) };
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(table());
+}
