@@ -168,5 +168,7 @@ async fn when_the_engine_cannot_keep_up_heartbeats_are_429_and_nothing_else_brea
     assert_eq!(refused.header("retry-after"), "1");
     release.send(()).unwrap();
     stuck.await.unwrap().unwrap().unwrap();
-    assert_eq!(house.post("/api/v1/heartbeats", beat).await.status, 200);
+    // What had piled up is worked off first; until then the answer is the same.
+    let taken = async { while house.post("/api/v1/heartbeats", beat).await.status != 200 {} };
+    tokio::time::timeout(Duration::from_secs(30), taken).await.expect("heartbeats are taken again");
 }
