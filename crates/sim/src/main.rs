@@ -132,7 +132,7 @@ fn print_figures(figures: &Figures, took: Duration) {
         figures.beats, figures.deaths, figures.hangs, figures.stalls, figures.restarts
     );
     println!(
-        "{} incidents ({} of hosts and networks), {} restarts of services, {} notifications",
+        "{} closed incidents ({} of hosts and networks), {} restarts of services, {} notifications",
         figures.incidents, figures.group_incidents, figures.actions, figures.notifications
     );
 }

@@ -524,6 +524,8 @@ impl Heart {
         match self.phase {
             Phase::Off => Duration::ZERO,
             Phase::Waiting => now.since(self.waiting_since),
+            // Given up without ever having been heard.
+            Phase::Silent(_) if self.beats == 0 => now.since(self.waiting_since),
             Phase::Beating | Phase::Late | Phase::Silent(_) => now.since(self.last),
         }
     }

@@ -89,6 +89,7 @@ impl Engine {
             // listened in vain counts: frequent restarts must not hide a death.
             if memory.last_heartbeat_at.is_some() && on(Rule::RememberHeard) {
                 waited = memory.silence;
+                service.remembered_silence = memory.silence;
                 grace = turn.now + judge::chance_after(spec, waited);
             }
         }

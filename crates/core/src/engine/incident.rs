@@ -119,7 +119,11 @@ impl Engine {
         let (state, detail) = (service.state, service.detail.clone());
         self.note(ix, "flapping_ended", format!("it is {state}: {detail}"), turn);
         if bad {
-            self.fire(incident_alert("ServiceDown", &record, &detail), &[], turn);
+            let alert = incident_alert("ServiceDown", &record, &detail);
+            // It fires already where the incident opened in the middle of the flapping.
+            if !self.alerts.contains_key(&alert.fingerprint) {
+                self.fire(alert, &[], turn);
+            }
             let why = format!("it no longer flaps; it is {state}");
             self.resolve(&flapping(&record).fingerprint, Some(&why), turn);
         }

@@ -233,7 +233,7 @@ impl Engine {
             self.blame_host(&host, turn);
         }
         if from != state && (blocks(from) || blocks(state)) {
-            self.tell_dependents(ix, state, turn);
+            self.tell_dependents(ix, from, state, turn);
         }
     }
 
@@ -287,7 +287,16 @@ impl Engine {
         None
     }
 
-    fn tell_dependents(&mut self, ix: ServiceIx, parent: State, turn: &mut Turn<'_>) {
+    /// Whether too much of what `child` depends on was down while this service was as it was.
+    fn was_in_the_way(&mut self, ix: ServiceIx, was: State, child: ServiceIx) -> bool {
+        let index = ix.0 as usize;
+        let is = std::mem::replace(&mut self.services[index].state, was);
+        let blocked = self.dependencies(child.0 as usize) == Dependencies::Down;
+        self.services[index].state = is;
+        blocked
+    }
+
+    fn tell_dependents(&mut self, ix: ServiceIx, from: State, to: State, turn: &mut Turn<'_>) {
         // All that depend on it, directly or not: a service in between may be well and change nothing itself.
         let mut below = self.dependents.get(&ix).cloned().unwrap_or_default();
         let mut at = 0;
@@ -300,9 +309,11 @@ impl Engine {
             at += 1;
         }
         for child in below {
-            let service = &mut self.services[child.0 as usize];
+            let service = &self.services[child.0 as usize];
             let explained = (service.state, service.reason) == (State::Down, Some(Reason::DependencyDown));
-            if !blocks(parent) && explained {
+            // A suspicion that passes is no return, and must not put the truth off again and again.
+            if from == State::Down && to != State::Down && explained && self.was_in_the_way(ix, from, child) {
+                let service = &mut self.services[child.0 as usize];
                 // It gets the time of a start to find its dependency again.
                 service.settle_until = turn.now + service.spec.start_grace;
                 service.excuse = Reason::DependencyDown;

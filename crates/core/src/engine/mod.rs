@@ -353,6 +353,12 @@ impl Engine {
         {
             self.reconsider(ix, turn);
         }
+        let service = &self.services[index];
+        let held = service.remembered_silence > self.hearts[index].interval();
+        if (evidence_changed || held) && service.remembered_beat != service.last_beat {
+            // What was listened in vain is over, and must not be held against it by the next life.
+            self.remember(ix, turn);
+        }
         if !beat.metrics.is_empty() {
             for (name, value) in beat.metrics {
                 set_metric(&mut self.services[index].metrics, &name, value);
@@ -629,6 +635,7 @@ impl Engine {
         service.remembered_beat = service.last_beat;
         let restarts = service.remedy.restarts().map(|at| turn.wall.back(turn.now.since(at))).collect();
         let silence = self.hearts[ix.0 as usize].silence(turn.now);
+        service.remembered_silence = silence;
         turn.out.push(Effect::Remember(service.memory(silence, restarts)));
     }
 

@@ -70,8 +70,9 @@ pub(super) struct Service {
     pub late_since: Option<Mono>,
     /// When the service's wake-up in the timer heap is armed; [`Mono::NEVER`]: it has none.
     pub armed: Mono,
-    /// Last beat written into the store.
+    /// Last beat written into the store, and the silence written with it.
     pub remembered_beat: Option<Wall>,
+    pub remembered_silence: Duration,
 }
 
 impl Service {
@@ -108,6 +109,7 @@ impl Service {
             late_since: None,
             armed: Mono::NEVER,
             remembered_beat: None,
+            remembered_silence: Duration::ZERO,
         }
     }
 

@@ -24,6 +24,13 @@ enum Told {
     Over,
 }
 
+/// A firing alert: since which run time, and who still has to be told.
+#[derive(Debug)]
+struct Firing {
+    since: Duration,
+    waiting: Vec<Arc<str>>,
+}
+
 /// The books.
 #[derive(Debug)]
 pub struct Books {
@@ -31,7 +38,7 @@ pub struct Books {
     newest: u64,
     closed: BTreeSet<u64>,
     /// Firing alerts, since when, and who still has to be told.
-    firing: BTreeMap<Arc<str>, (Wall, Duration, Vec<Arc<str>>)>,
+    firing: BTreeMap<Arc<str>, Firing>,
     pending: BTreeSet<Arc<str>>,
     told: BTreeMap<(Arc<str>, Identity), Told>,
     acts: Vec<VecDeque<Mono>>,
@@ -83,8 +90,8 @@ impl Books {
 
     /// Lifesign starts: who has to be told something gets the time for it anew.
     pub fn life_begins(&mut self, run: Duration) {
-        for (_, since, _) in self.firing.values_mut() {
-            *since = run;
+        for firing in self.firing.values_mut() {
+            firing.since = run;
         }
         for told in self.told.values_mut() {
             if let Told::Ending(since) = told {
@@ -176,7 +183,7 @@ impl Books {
                 // Twice within one millisecond, after a stall: the same identity lives again.
                 let again = (Arc::clone(&fingerprint), alert.starts_at);
                 self.told.retain(|(_, identity), _| *identity != again);
-                self.firing.insert(fingerprint, (alert.starts_at, run, self.receivers.clone()));
+                self.firing.insert(fingerprint, Firing { since: run, waiting: self.receivers.clone() });
             }
             AlertState::Resolved => {
                 let was_pending = self.pending.remove(&fingerprint);
@@ -217,8 +224,8 @@ impl Books {
                         }
                     }
                     self.told.insert(key, Told::Firing);
-                    if let Some((_, _, waiting)) = self.firing.get_mut(&alert.fingerprint) {
-                        waiting.retain(|name| name != receiver);
+                    if let Some(firing) = self.firing.get_mut(&alert.fingerprint) {
+                        firing.waiting.retain(|name| name != receiver);
                     }
                 }
                 (AlertState::Firing, Some(Told::Over)) => {
@@ -286,9 +293,9 @@ impl Books {
 
     /// Who should have been told something by now and was not.
     pub fn overdue(&self, run: Duration) -> Option<String> {
-        for (fingerprint, (_, since, waiting)) in &self.firing {
-            if let Some(receiver) = waiting.first()
-                && run > *since + self.patience
+        for (fingerprint, firing) in &self.firing {
+            if let Some(receiver) = firing.waiting.first()
+                && run > firing.since + self.patience
             {
                 return Some(format!("{receiver} was not told of the alert {fingerprint} that fires"));
             }

@@ -237,7 +237,7 @@ impl Oracle {
         }
         let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
         let degraded = self.watches[service].state == State::Degraded;
-        if !(degraded && one_way) && !self.has_cause(plan, service, run) {
+        if !(self.has_cause(plan, service, run) || degraded && one_way) {
             self.violate(Rule::False, format!("{id} gets an incident, and nothing is wrong"));
         }
         if self.watches[service].state == State::Down && self.is_excused_by_dependency(plan, service, false) {
@@ -261,7 +261,10 @@ impl Oracle {
             return;
         }
         let blamed = |host: usize| {
-            let lost = plan.hosts[host].kind == HostKind::Remote && !truth.hosts[host].linked;
+            // The news that a link is given up may come when the agent is back already.
+            let lost = plan.hosts[host].kind == HostKind::Remote
+                && (!truth.hosts[host].linked
+                    || self.away[host].is_some_and(|away| run <= away + bounds::NEWS + SLACK));
             let silent = (0..plan.services.len())
                 .filter(|service| plan.services[*service].host == host)
                 .filter(|service| plan.spec.services[*service].heartbeat.is_some())
@@ -334,6 +337,11 @@ impl Oracle {
         if self.adopting {
             return;
         }
+        for host in 0..plan.hosts.len() {
+            if truth.is_unreachable(plan, host) {
+                self.away[host] = Some(run);
+            }
+        }
         for service in 0..plan.services.len() {
             self.scan_excuses(plan, truth, service, run);
             self.scan_missed(plan, truth, service, run);
@@ -363,6 +371,11 @@ impl Oracle {
         }
         if by_group || unreachable {
             excuse(run + bounds::chance(spec));
+        }
+        if watch.reason == Some(Reason::HostUnreachable) {
+            // A host may have been called gone and come back before anybody was told of it: whoever was late
+            // then has one more chance, counted from the moment at which it was called unreachable.
+            excuse(watch.since + bounds::chance(spec));
         }
         if starting || watch.acting.is_some() || watch.paused || watch.incident.is_some() {
             excuse(run);

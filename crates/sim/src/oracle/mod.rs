@@ -112,6 +112,8 @@ pub struct Oracle {
     /// The engine is starting; what it says is taken over as a whole.
     adopting: bool,
     life_began: Duration,
+    /// Run time at which each host was last away: standing still, cut off, or without its agent.
+    away: Vec<Option<Duration>>,
     /// Run time at which the last stall of lifesign ended.
     stalled: Duration,
 }
@@ -150,6 +152,7 @@ impl Oracle {
             violation: None,
             adopting: true,
             life_began: Duration::ZERO,
+            away: vec![None; plan.hosts.len()],
             stalled: Duration::ZERO,
         }
     }
@@ -243,6 +246,11 @@ impl Oracle {
 
     /// Something in the world changed hosts or the network.
     pub fn note_causes(&mut self, plan: &Plan, truth: &Truth, run: Duration) {
+        for (host, away) in self.away.iter_mut().enumerate() {
+            if truth.is_unreachable(plan, host) {
+                *away = Some(run);
+            }
+        }
         for (service, watch) in self.watches.iter_mut().enumerate() {
             let troubled = truth.is_troubled(plan, service);
             if troubled || watch.troubled {

@@ -109,7 +109,7 @@ pub struct Figures {
     pub stalls: u64,
     /// Restarts of lifesign.
     pub restarts: u64,
-    /// Incidents.
+    /// Incidents that were closed.
     pub incidents: u64,
     /// Of these, about hosts or the network.
     pub group_incidents: u64,
@@ -213,6 +213,7 @@ impl World {
         if self.oracle.violation().is_none() {
             self.check_replay();
         }
+        self.log_subject();
         let result = self.oracle.take_violation().map_or(Ok(()), Err);
         (self.figures, result, self.trace.unwrap_or_default())
     }
