@@ -11,9 +11,9 @@
 
 mod check;
 pub mod detect;
-pub mod duration;
 mod digest;
 mod dispatch;
+pub mod duration;
 pub mod effect;
 pub mod engine;
 pub mod evidence;

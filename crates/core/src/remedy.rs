@@ -16,6 +16,9 @@ use crate::time::Mono;
 /// How long an action may stay without an answer before it counts as failed.
 pub(crate) const ACTION_TIMEOUT: Duration = Duration::from_secs(240);
 
+/// How long a restart ordered by an earlier life of lifesign has to show its end.
+pub(crate) const RESUMED_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Where the remedy of one service stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Step {
@@ -83,6 +86,16 @@ impl Remedy {
         }
         self.forced = false;
         self.step = Step::Running { id, until: now + ACTION_TIMEOUT };
+    }
+
+    /// A restart that an earlier life of lifesign ordered may still be under way; nobody will answer for it.
+    pub(crate) fn resume(&mut self, now: Mono) {
+        self.step = Step::Running { id: "".into(), until: now + RESUMED_TIMEOUT };
+    }
+
+    /// Whether the restart under way is one of an earlier life: it explains an ordered stop, and no other.
+    pub(crate) fn is_resumed(&self) -> bool {
+        matches!(&self.step, Step::Running { id, .. } if id.is_empty())
     }
 
     /// The incident is over, or nothing is wanted any more. A restart that has been ordered goes on all the

@@ -385,11 +385,7 @@ async fn a_start_shows_no_end_between_the_last_one_and_the_new_process() {
         let mut ends: Vec<_> = ends.collect();
         // The same end may be told again with systemd's words for it.
         ends.dedup();
-        assert_eq!(
-            ends,
-            [(false, Exit::Signal(9)), (true, Exit::Signal(15))],
-            "{heard:#?}"
-        );
+        assert_eq!(ends, [(false, Exit::Signal(9)), (true, Exit::Signal(15))], "{heard:#?}");
     }
 }
 

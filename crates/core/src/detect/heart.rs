@@ -310,12 +310,11 @@ impl Heart {
         let cap = self.alive + limit;
         self.late_at = fresh.min(cap);
         self.ask_at = self.late_at;
-        self.silent_at =
-            if settings.fixed && on(Rule::Retries) {
-                self.late_at + self.interval.saturating_mul(settings.retries)
-            } else {
-                cap
-            };
+        self.silent_at = if settings.fixed && on(Rule::Retries) {
+            self.late_at + self.interval.saturating_mul(settings.retries)
+        } else {
+            cap
+        };
         if !on(Rule::Cap) {
             self.silent_at = Mono::NEVER;
         }

@@ -60,6 +60,8 @@ const NOTABLE_STALL: Duration = Duration::from_secs(2);
 const SNAPSHOT: Duration = Duration::from_secs(30);
 /// How often the silence of hearts is that are awaited: each restart of lifesign forgets at most this much.
 const SNAPSHOT_SILENT: Duration = Duration::from_secs(5);
+/// A wall clock that moves by this many milliseconds beside the monotonic one has stepped (or drifted so far).
+const WALL_STEP_MS: u64 = 1000;
 /// Most metrics kept for one service or host; further names are ignored.
 pub const MAX_METRICS: usize = 256;
 
@@ -136,6 +138,8 @@ pub struct Engine {
     timers: BinaryHeap<Reverse<(Mono, Wake)>>,
     /// When all last-seen times are next written.
     next_snapshot: Mono,
+    /// Wall less monotonic time in milliseconds, as last written with the memories.
+    wall_offset: Option<i64>,
     next_incident: u64,
     counts: Counts,
     /// Questions at suspicion.
@@ -193,6 +197,7 @@ impl Engine {
             let detail = format!("lifesign itself did not run for {}; all deadlines moved", words(stall));
             turn.audit(&by, "stall", "engine", detail);
         }
+        self.follow_wall(now, &mut turn);
         let answer = match input {
             Input::Configure(spec) => {
                 self.configure(&spec, &mut turn);
@@ -221,6 +226,23 @@ impl Engine {
         self.run_timers(&mut turn);
         self.dispatcher.flush(turn.now, turn.wall, turn.out);
         answer
+    }
+
+    /// What is remembered in wall time is written anew when that clock steps, or the next life would take
+    /// restarts for older than they are.
+    fn follow_wall(&mut self, now: Now, turn: &mut Turn<'_>) {
+        let mono = i64::try_from(now.mono.as_nanos() / 1_000_000).unwrap_or(i64::MAX);
+        let offset = now.wall.as_millis().saturating_sub(mono);
+        let last = *self.wall_offset.get_or_insert(offset);
+        if offset.abs_diff(last) < WALL_STEP_MS {
+            return;
+        }
+        self.wall_offset = Some(offset);
+        for ix in self.order.clone() {
+            if self.services[ix.0 as usize].remedy.restarts().next().is_some() {
+                self.remember(ix, turn);
+            }
+        }
     }
 
     /// When the engine wants to be stepped at the latest, even if nothing happens ([`Input::Tick`]).
@@ -412,7 +434,10 @@ impl Engine {
             if process.is_some() {
                 service.process = process;
             }
-            if (another && on(Rule::NewProcess)) || (was_stopped && first_sight) || (was_stopped && process.is_none()) {
+            if (another && on(Rule::NewProcess))
+                || (was_stopped && first_sight)
+                || (was_stopped && process.is_none())
+            {
                 self.begin_anew(index, turn);
             } else if first_sight {
                 self.services[index].process_since = turn.now;

@@ -148,7 +148,11 @@ impl Service {
             UnitState::Paused => UnitEvidence::Stopped(Reason::StoppedByOperator),
             UnitState::NotFound => UnitEvidence::Stopped(Reason::StartFailed),
             UnitState::CouldNotLook(_) => UnitEvidence::Blind,
-            UnitState::Stopped { .. } if self.remedy.is_running() => UnitEvidence::Changing,
+            UnitState::Stopped { ordered, .. }
+                if self.remedy.is_running() && (*ordered || !self.remedy.is_resumed()) =>
+            {
+                UnitEvidence::Changing
+            }
             // Our own stop of a restart that then failed is nobody's wish.
             UnitState::Stopped { ordered: true, .. } if self.stopped_by_us => {
                 UnitEvidence::Stopped(Reason::StartFailed)

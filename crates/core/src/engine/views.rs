@@ -124,9 +124,11 @@ impl Engine {
                 .iter()
                 .flat_map(|dependency| dependency.of.iter().cloned())
                 .collect(),
-            detection: service.spec.heartbeat.as_ref().map(|heartbeat| {
-                Detection::of(heartbeat, !service.spec.checks.is_empty())
-            }),
+            detection: service
+                .spec
+                .heartbeat
+                .as_ref()
+                .map(|heartbeat| Detection::of(heartbeat, !service.spec.checks.is_empty())),
         }
     }
 

@@ -416,3 +416,34 @@ fn flapping_is_explained() {
     let rule_alerts = world.engine.rules();
     assert!(rule_alerts.is_empty());
 }
+
+#[test]
+fn a_restart_cut_short_by_our_own_end_is_no_operators_stop() {
+    let spec = one(with_restart(with_unit(service("web")), 3));
+    let mut first = World::new(spec.clone());
+    first.running("web", 1);
+    first.killed("web");
+    first.pass(SECOND);
+    assert_eq!(first.actions().len(), 1);
+    let (incident, timeline) = first.engine.open_incident(IncidentId(1)).unwrap();
+    let memory = first.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Remember(memory) => Some(memory.clone()),
+        _ => None,
+    });
+    let past = Past {
+        memories: memory.into_iter().collect(),
+        incidents: vec![(incident, timeline)],
+        next_incident: 2,
+        alerts: first.engine.alerts(),
+        ..Past::default()
+    };
+    let mut second = World { engine: Engine::new(), mono: first.mono, wall: first.wall, effects: Vec::new() };
+    let now = second.now();
+    second.engine.restore(now, past);
+    second.again(&spec);
+    second.unit("web", UnitState::Stopped { ordered: true, exit: Exit::Clean });
+    assert_eq!(second.engine.open_incidents().len(), 1, "nobody but us stopped it");
+    second.pass(70 * SECOND);
+    assert_eq!(second.state("web"), (State::Down, Some(Reason::StartFailed)));
+    assert_eq!(second.actions().len(), 1, "and it is started again");
+}
