@@ -36,7 +36,7 @@ impl Sim {
     /// What CI runs.
     pub(crate) fn of_ci() -> Self {
         Self {
-            seeds: 10_000,
+            seeds: 9_000,
             from: 0,
             seed: None,
             trace: false,

@@ -104,6 +104,10 @@ impl Engine {
         let service = &mut self.services[index];
         let Some(spec) = service.spec.restart.clone() else { return };
         let ix = service.ix;
+        if by.as_ref() == "remediation" {
+            // A rule that once wanted it does not want this one.
+            service.remedy.forced = false;
+        }
         let (at, held) = service.remedy.schedule(turn.now, &spec, by);
         let wait = words(at.since(turn.now));
         if held {
