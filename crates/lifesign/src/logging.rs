@@ -26,9 +26,10 @@ pub(crate) fn open_system_log(name: &str) {
     }
 }
 
-/// Whether what this process says is kept by the system.
+/// Whether what this process prints is kept by the system. The event log keeps records, never what a terminal
+/// shows.
 pub(crate) fn is_in_system_log() -> bool {
-    SYSTEM.get().is_some()
+    SYSTEM.get().is_some_and(SystemLog::has_standard_error)
 }
 
 /// Tells the system's log of a failure before logging has started: a wrong configuration, say.
