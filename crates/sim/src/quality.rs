@@ -1,7 +1,7 @@
 //! The quality of detectors side by side: every row sees the same heartbeats, in one pass over each trace.
 //!
-//! [`rows`] says who takes part, [`measure`] plays a trace against them, [`targets`] judges what came of it, and
-//! [`reference`] holds the published detectors against the reference's own table.
+//! `rows` says who takes part, [`measure`] plays a trace against them, [`targets`] judges what came of it, and
+//! [`mod@reference`] holds the published detectors against the reference's own table.
 
 pub mod reference;
 pub mod targets;

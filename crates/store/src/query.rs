@@ -107,7 +107,7 @@ pub struct Recorded {
     /// The incident that was open, with its timeline up to then.
     pub incident: Option<(Incident, Vec<TimelineEntry>)>,
     /// Notifications about the service since its incident opened or its state began, oldest first; at most
-    /// [`MAX_TOLD`](crate::MAX_TOLD), the newest. They carry what has become of them since.
+    /// [`MAX_TOLD`], the newest. They carry what has become of them since.
     pub sent: Vec<SentNotification>,
     /// Whether anything at all is recorded of this service.
     pub is_known: bool,
