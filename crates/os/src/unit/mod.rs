@@ -198,15 +198,20 @@ impl ServiceManager {
         let manager = self.clone();
         let task = tokio::spawn(async move {
             let mut changes = manager.0.list_changes();
+            let mut wait = Self::LIST_EVERY;
             loop {
                 // Either way the list is read.
-                let _ = tokio::time::timeout(Self::LIST_EVERY, changes.next()).await;
+                let _ = tokio::time::timeout(wait, changes.next()).await;
                 match manager.list().await {
                     Ok(list) => {
                         info::changes(&known, &list).into_iter().for_each(&sink);
                         known = list;
+                        wait = Self::LIST_EVERY;
                     }
-                    Err(error) => tracing::debug!(%error, "Cannot read the list of services"),
+                    Err(error) => {
+                        tracing::debug!(%error, "Cannot read the list of services");
+                        wait = Self::LIST_AGAIN;
+                    }
                 }
             }
         });
@@ -215,6 +220,8 @@ impl ServiceManager {
 
     /// How often the list of services is read although nothing was heard.
     pub const LIST_EVERY: Duration = Duration::from_secs(60);
+    /// How long after a failed reading the next one follows.
+    pub const LIST_AGAIN: Duration = Duration::from_secs(5);
 
     /// The same manager, with the journal's files in this folder instead of their usual place. Windows has no
     /// such files, and ignores it.

@@ -75,10 +75,16 @@ impl Lab {
         PathBuf::from(format!("/proc/{}/root/run/log/journal", pid.trim()))
     }
 
-    /// Kills the bus, as a crash would.
+    /// Kills the bus, as a crash would, and waits until systemd has seen it: a systemd that reads its units anew
+    /// between the death and its news does not listen for the bus again.
     pub(crate) fn kill_bus(&self) {
-        let pid = self.systemctl(&["show", "-p", "MainPID", "--value", "dbus.service"]);
-        kill("KILL", &[pid.trim().parse().unwrap()]);
+        let pid = || self.systemctl(&["show", "-p", "MainPID", "--value", "dbus.service"]);
+        let dead = pid();
+        kill("KILL", &[dead.trim().parse().unwrap()]);
+        let killed = Instant::now();
+        while pid() == dead {
+            assert!(killed.elapsed() < PATIENCE, "systemd has not seen the death of the bus");
+        }
     }
 
     /// Enables the unit `name`, by systemd itself: `systemctl` would write into the machine's own folders.
