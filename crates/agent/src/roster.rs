@@ -69,7 +69,8 @@ impl Roster {
             let inputs = self.shared.inputs.clone();
             // Not waited for here: whoever empties the channel may be waiting for this loop.
             tokio::spawn(async move {
-                let _ = inputs.send(Input::ActionDone(ActionReport { id, service, result: Err(why) })).await;
+                let done = ActionReport { id, service, result: Err(why), refused: false };
+                let _ = inputs.send(Input::ActionDone(done)).await;
             });
         }
     }

@@ -12,7 +12,7 @@ use lifesign_core::evidence::{Process, UnitReport, UnitState};
 use lifesign_core::input::{ActionReport, Input};
 use lifesign_core::model::ServiceId;
 use lifesign_os::process::{ProcessSpec, Supervised};
-use lifesign_os::unit::{ServiceManager, Sink, Watch};
+use lifesign_os::unit::{ServiceManager, Sink, UnitError, Watch};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
@@ -112,6 +112,25 @@ impl UnitTask {
     }
 }
 
+/// Why a restart was not done.
+struct NotDone {
+    why: String,
+    /// It was not the time for it, and nothing was touched.
+    refused: bool,
+}
+
+impl NotDone {
+    fn failed(why: String) -> Self {
+        Self { why, refused: false }
+    }
+}
+
+impl From<UnitError> for NotDone {
+    fn from(error: UnitError) -> Self {
+        Self { refused: matches!(error, UnitError::Refused { .. }), why: in_words(&error) }
+    }
+}
+
 /// A unit to be kept.
 enum Unit {
     Process(ProcessSpec),
@@ -162,14 +181,15 @@ impl Keeper {
                     } else {
                         manager.restart(name, RESTART_WITHIN).await
                     };
-                    restarted.map_err(|error| in_words(&error))
+                    restarted.map_err(NotDone::from)
                 };
                 self.serve(restart, || manager.look(name)).await;
             }
             Unit::Foreign(why) => {
                 let report = could_not_look(&why);
                 self.report(report.clone()).await;
-                self.serve(|_| async { Err(why.clone()) }, || async { report.clone() }).await;
+                self.serve(|_| async { Err(NotDone::failed(why.clone())) }, || async { report.clone() })
+                    .await;
             }
         }
     }
@@ -187,8 +207,9 @@ impl Keeper {
             tracing::warn!(service = %self.service, error = in_words(&error), "Process could not be started");
         }
         // No other manager is at it: these processes are ours.
-        let restart =
-            |_is_remedy| async { process.restart().await.map(Some).map_err(|error| in_words(&error)) };
+        let restart = |_is_remedy| async {
+            process.restart().await.map(Some).map_err(|error| NotDone::failed(in_words(&error)))
+        };
         self.serve(restart, || process.look()).await;
         if let Err(error) = process.stop().await {
             tracing::error!(service = %self.service, error = in_words(&error), "Process could not be stopped");
@@ -198,7 +219,7 @@ impl Keeper {
     /// Carries out orders until nobody can give any.
     async fn serve<R, L>(&mut self, restart: impl Fn(bool) -> R, look: impl Fn() -> L)
     where
-        R: Future<Output = Result<Option<Process>, String>>,
+        R: Future<Output = Result<Option<Process>, NotDone>>,
         L: Future<Output = UnitReport>,
     {
         loop {
@@ -211,7 +232,9 @@ impl Keeper {
                 Some(Order::Look) => self.report(look().await).await,
                 Some(Order::Restart { action: id, is_remedy }) => {
                     let result = restart(is_remedy).await;
-                    let done = ActionReport { id, service: self.service.clone(), result };
+                    let refused = result.as_ref().is_err_and(|error| error.refused);
+                    let result = result.map_err(|error| error.why);
+                    let done = ActionReport { id, service: self.service.clone(), result, refused };
                     // Nobody listens any more only when lifesign ends.
                     let _ = self.reports.send(Input::ActionDone(done)).await;
                 }

@@ -89,7 +89,7 @@ pub struct TimelineEntry {
     /// When.
     pub at: Wall,
     /// What, as one word: `opened`, `state`, `evidence`, `restart_scheduled`, `restart_started`,
-    /// `restart_done`, `restart_failed`, `restart_withheld`, `proven`, `not_proven`, `notified`,
+    /// `restart_done`, `restart_failed`, `restart_refused`, `restart_withheld`, `proven`, `not_proven`, `notified`,
     /// `notify_failed`, `acknowledged`, `output`, `closed`.
     pub what: Arc<str>,
     /// In words, English.

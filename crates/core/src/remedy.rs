@@ -16,6 +16,10 @@ use crate::time::Mono;
 /// How long an action may stay without an answer before it counts as failed.
 pub(crate) const ACTION_TIMEOUT: Duration = Duration::from_secs(240);
 
+/// How long after a restart that was refused the next try comes at the earliest: what stands in its way, an update or
+/// a shutdown, takes its time.
+pub(crate) const REFUSED_WAIT: Duration = Duration::from_secs(10);
+
 /// How long a restart ordered by an earlier life of lifesign has to show its end.
 pub(crate) const RESUMED_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -53,6 +57,19 @@ pub(crate) struct Remedy {
     pub(crate) by: Option<Arc<str>>,
     /// Whether a rule wants the scheduled restart although the service is not down.
     pub(crate) forced: bool,
+    /// What the restart under way is, for the day it is refused.
+    running: Charge,
+    /// Why the last try was refused, and how many in a row were.
+    refusal: Option<(String, u32)>,
+}
+
+/// What a restart under way has been charged with.
+#[derive(Debug, Clone, Copy, Default)]
+struct Charge {
+    /// It counts against the budget.
+    counts: bool,
+    /// A rule wanted it.
+    forced: bool,
 }
 
 impl Remedy {
@@ -84,8 +101,37 @@ impl Remedy {
         if counts {
             self.restarts.push_back(now);
         }
+        self.running = Charge { counts, forced: self.forced };
         self.forced = false;
         self.step = Step::Running { id, until: now + ACTION_TIMEOUT };
+    }
+
+    /// The restart under way was refused, and nothing was touched: as if it had never begun. Returns when it is tried
+    /// again; one that a person ordered is not, that person has been told.
+    pub(crate) fn refuse(&mut self, now: Mono, spec: Option<&RestartSpec>, why: &str) -> Option<Mono> {
+        let Charge { counts, forced } = std::mem::take(&mut self.running);
+        let in_a_row = self.refusal.as_ref().map_or(0, |(_, count)| *count);
+        self.refusal = Some((why.to_owned(), in_a_row.saturating_add(1)));
+        self.attempts = self.attempts.saturating_sub(1);
+        self.step = Step::Idle;
+        if !counts {
+            return None;
+        }
+        self.restarts.pop_back();
+        let at = now + backoff(spec?, in_a_row).max(REFUSED_WAIT);
+        self.forced = forced;
+        self.step = Step::Scheduled(at);
+        Some(at)
+    }
+
+    /// The restart under way was carried out or has failed: what was refused before is over.
+    pub(crate) fn answered(&mut self) {
+        self.refusal = None;
+    }
+
+    /// Why the last try was refused, as long as no other has been made.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_ref().map(|(why, _)| why.as_str())
     }
 
     /// A restart that an earlier life of lifesign ordered may still be under way; nobody will answer for it.
@@ -103,6 +149,7 @@ impl Remedy {
     pub(crate) fn rest(&mut self) {
         self.attempts = 0;
         self.forced = false;
+        self.refusal = None;
         if !self.is_running() || !on(Rule::RestartOutlives) {
             self.step = Step::Idle;
             self.by = None;

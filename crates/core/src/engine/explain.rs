@@ -53,6 +53,7 @@ pub const CODES: &[&str] = &[
     "restart-withheld",   // in, budget
     "restart-running",    // attempt
     "restart-proving",    // attempt, seconds
+    "restart-refused",    // why
     "notify-none-needed", //
     "notify-nobody",      // alert
     "notify-told",        // alert, receiver
@@ -311,6 +312,10 @@ impl Engine {
         };
         let budget = budget_words(spec);
         let attempt = service.remedy.attempts.to_string();
+        if let Some(why) = service.remedy.refusal() {
+            let text = format!("The last try was refused and used up no budget: {why}.");
+            facts.add(about, "restart-refused", &[("why", why.to_owned())], text);
+        }
         match &service.remedy.step {
             Step::Idle => {
                 let used = service.remedy.used(now, spec.window).to_string();

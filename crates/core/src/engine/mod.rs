@@ -541,8 +541,10 @@ impl Engine {
     fn on_action(&mut self, report: ActionReport, turn: &mut Turn<'_>) -> Answer {
         let Some(index) = self.find(report.service.as_str()) else { return Answer::NoSuchService };
         let ours = matches!(&self.services[index].remedy.step, Step::Running { id, .. } if *id == report.id);
-        if ours {
-            self.finish_restart(index, report.result, turn);
+        match (ours, report.result) {
+            (true, Err(why)) if report.refused => self.refuse_restart(index, &why, turn),
+            (true, result) => self.finish_restart(index, result, turn),
+            (false, _) => {}
         }
         Answer::Done
     }

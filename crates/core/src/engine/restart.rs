@@ -42,6 +42,7 @@ impl Engine {
                     }
                 } else if !wanted && !forced {
                     self.services[index].remedy.step = Step::Idle;
+                    self.services[index].remedy.answered();
                     self.note(ix, "restart_cancelled", "no restart is needed any more", turn);
                 } else if turn.now >= at {
                     self.begin_restart(index, true, turn);
@@ -153,6 +154,22 @@ impl Engine {
         self.arm(ix);
     }
 
+    /// The agent did not do it now: an update or a shutdown is under way, or the system itself is at it.
+    pub(super) fn refuse_restart(&mut self, index: usize, why: &str, turn: &mut Turn<'_>) {
+        let service = &mut self.services[index];
+        let ix = service.ix;
+        let again = service.remedy.refuse(turn.now, service.spec.restart.as_ref(), why);
+        // Nothing was touched: whoever has stopped it meanwhile, it was not us.
+        service.stopped_by_us = false;
+        let detail = match again {
+            Some(at) => format!("{why}; tried again in {}", words(at.since(turn.now))),
+            None => why.to_owned(),
+        };
+        self.note(ix, "restart_refused", detail, turn);
+        self.remember(ix, turn);
+        self.reconsider(ix, turn);
+    }
+
     /// The agent answered, or did not.
     pub(super) fn finish_restart(
         &mut self,
@@ -162,6 +179,7 @@ impl Engine {
     ) {
         let service = &mut self.services[index];
         let ix = service.ix;
+        service.remedy.answered();
         match result {
             Ok(process) => {
                 service.remedy.step = if service.incident.is_some() { Step::Proving } else { Step::Idle };

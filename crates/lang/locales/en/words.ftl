@@ -78,6 +78,7 @@ timeline-restart_scheduled = Restart scheduled
 timeline-restart_started = Restart started
 timeline-restart_done = Restarted
 timeline-restart_failed = Restart failed
+timeline-restart_refused = Restart refused
 timeline-restart_withheld = Restart withheld
 timeline-proven = Proven back
 timeline-not_proven = Not proven

@@ -58,6 +58,7 @@ explain-restart-idle = 当前没有重启在进行；额度（{ $budget }）已�
 explain-restart-scheduled = 第 { $attempt } 次重启将在 { $in }后开始。
 explain-restart-withheld = { $in }内不会重启：额度（{ $budget }）已用尽。
 explain-restart-running = 第 { $attempt } 次重启正在进行。
+explain-restart-refused = 上一次重启被拒绝，未占用额度：{ $why }。
 explain-restart-proving = 第 { $attempt } 次重启已完成；新进程须通过全部检查并存活 { $seconds }，方能确认恢复。
 explain-notify-none-needed = 无需通知任何人：没有待触发或触发中的告警。
 explain-notify-nobody = 没有人会收到 { $alert }：它仍待触发，或没有路由通向接收方。

@@ -78,6 +78,7 @@ timeline-restart_scheduled = 已安排重启
 timeline-restart_started = 开始重启
 timeline-restart_done = 已重启
 timeline-restart_failed = 重启失败
+timeline-restart_refused = 拒绝重启
 timeline-restart_withheld = 暂不重启
 timeline-proven = 确认恢复
 timeline-not_proven = 未能确认恢复

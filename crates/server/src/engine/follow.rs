@@ -131,7 +131,12 @@ impl Follow {
             Err(mpsc::error::TrySendError::Full(_)) => "the agent has more to do than its queue holds",
             Err(mpsc::error::TrySendError::Closed(_)) => "no agent is there to do it",
         };
-        let report = ActionReport { id: action.id, service: action.service, result: Err(why.to_owned()) };
+        let report = ActionReport {
+            id: action.id,
+            service: action.service,
+            result: Err(why.to_owned()),
+            refused: false,
+        };
         let engine = self.engine.clone();
         // Not awaited here: the loop may be waiting for this task to take its next turn.
         tokio::spawn(async move {

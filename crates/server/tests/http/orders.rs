@@ -34,7 +34,7 @@ async fn a_restart_reaches_the_agent_and_a_second_one_is_refused_while_it_runs()
     assert!(refused.contains("being restarted already"), "{refused}");
 
     let result = Ok(Some(Process { pid: 8, started: 8 }));
-    let report = ActionReport { id: action.id, service: action.service, result };
+    let report = ActionReport { id: action.id, service: action.service, result, refused: false };
     house.agent.send(Input::ActionDone(report)).await.unwrap();
     let entry = audited(&house, "restart").await;
     assert_eq!((&entry["by"], &entry["target"]), (&json!("anna"), &json!("orders")));

@@ -154,7 +154,8 @@ impl World {
         if bad && truth.chance.happens(0.15) {
             self.log(|| format!("s{service}: the restart fails"));
             let result = Err("the manager says no".to_owned());
-            let report = ActionReport { id, service: self.plan.services[service].id.clone(), result };
+            let report =
+                ActionReport { id, service: self.plan.services[service].id.clone(), result, refused: false };
             return self.tell(service, Input::ActionDone(report));
         }
         let ran = !matches!(truth.trouble, Some(Trouble::Gone(_) | Trouble::Stopped));
@@ -192,8 +193,8 @@ impl World {
             return;
         }
         let process = Process { pid, started: u64::from(pid) };
-        let report =
-            ActionReport { id, service: self.plan.services[service].id.clone(), result: Ok(Some(process)) };
+        let service_id = self.plan.services[service].id.clone();
+        let report = ActionReport { id, service: service_id, result: Ok(Some(process)), refused: false };
         self.after(Duration::from_millis(5), Event::CheckDone(service, Input::ActionDone(report)));
     }
 }

@@ -190,6 +190,57 @@ fn a_restart_waits_for_a_unit_that_is_changing_and_for_an_answer_only_so_long() 
 }
 
 #[test]
+fn a_refused_restart_uses_up_no_budget_and_is_tried_again_ever_more_slowly() {
+    let spec = with_restart(with_unit(service("web")), 1);
+    let mut world = World::new(one(spec));
+    world.running("web", 1);
+    world.killed("web");
+    world.pass(SECOND);
+    for tries in 1..=5 {
+        assert_eq!(world.actions().len(), tries);
+        world.action_refused("web", "an update is under way");
+        assert!(world.explained("web").contains(&"restart-refused".to_owned()));
+        world.pass(9 * SECOND);
+        assert_eq!(world.actions().len(), tries, "not at once");
+        world.pass(Duration::from_secs(1 << tries).saturating_sub(9 * SECOND) + 2 * SECOND);
+    }
+    let refused = world.timeline().iter().filter(|what| *what == "restart_refused").count();
+    assert_eq!(refused, 5);
+    assert!(!world.timeline().contains(&"restart_withheld".to_owned()), "the budget is one");
+    world.running("web", 2);
+    world.action_done("web", 2);
+    assert!(!world.explained("web").contains(&"restart-refused".to_owned()));
+    world.pass(SECOND);
+    world.killed("web");
+    assert!(world.timeline().contains(&"restart_withheld".to_owned()), "now it is used up");
+}
+
+#[test]
+fn a_stop_during_a_refused_restart_is_the_operators_and_ends_the_trying() {
+    let spec = with_restart(with_unit(service("web")), 3);
+    let mut world = World::new(one(spec));
+    world.running("web", 1);
+    world.killed("web");
+    world.pass(SECOND);
+    world.unit("web", UnitState::Stopped { ordered: true, exit: Exit::Clean });
+    world.action_refused("web", "the machine shuts down");
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::StoppedByOperator)));
+    world.pass(60 * SECOND);
+    assert_eq!(world.actions().len(), 1);
+}
+
+#[test]
+fn a_persons_restart_that_is_refused_is_told_and_not_repeated() {
+    let mut world = World::new(one(with_unit(service("web"))));
+    world.running("web", 1);
+    world.order(Order::Restart(id("web")));
+    world.action_refused("web", "the machine shuts down");
+    world.pass(120 * SECOND);
+    assert_eq!(world.actions().len(), 1);
+    assert!(world.explained("web").iter().all(|code| code != "restart-running"));
+}
+
+#[test]
 fn a_budget_that_is_free_again_lets_a_withheld_restart_go() {
     let mut spec = with_restart(with_unit(service("web")), 1);
     spec.restart.as_mut().unwrap().window = 30 * SECOND;
@@ -237,9 +288,11 @@ fn orders_about_nothing_are_refused_with_the_reason() {
     assert_eq!(world.give(tick), Answer::Done);
     world.check("worker", 9, PASS);
     world.check("ghost", 0, PASS);
-    let answered = ActionReport { id: "x".into(), service: id("ghost"), result: Err(String::new()) };
+    let answered =
+        ActionReport { id: "x".into(), service: id("ghost"), result: Err(String::new()), refused: false };
     assert_eq!(world.give(Input::ActionDone(answered)), Answer::NoSuchService);
-    let stale = ActionReport { id: "x".into(), service: id("worker"), result: Err(String::new()) };
+    let stale =
+        ActionReport { id: "x".into(), service: id("worker"), result: Err(String::new()), refused: false };
     assert_eq!(world.give(Input::ActionDone(stale)), Answer::Done);
 }
 

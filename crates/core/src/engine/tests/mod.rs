@@ -102,6 +102,18 @@ impl World {
             id: action,
             service: ServiceId::new(id).unwrap(),
             result,
+            refused: false,
+        }));
+    }
+
+    fn action_refused(&mut self, id: &str, why: &str) {
+        let Some(action) = self.actions().pop() else { panic!("no action was ordered") };
+        let service = ServiceId::new(id).unwrap();
+        self.give(Input::ActionDone(ActionReport {
+            id: action,
+            service,
+            result: Err(why.to_owned()),
+            refused: true,
         }));
     }
 
@@ -321,6 +333,7 @@ fn a_restart_that_fails_after_stopping_the_service_is_no_operators_stop() {
         id: action,
         service: ServiceId::new("worker").unwrap(),
         result: Err("no such file".to_owned()),
+        refused: false,
     };
     world.give(Input::ActionDone(report));
     assert_eq!(world.state("worker"), (State::Down, Some(Reason::StartFailed)));
@@ -764,7 +777,7 @@ proptest! {
                     if let Some(action) = world.actions().pop() {
                         pid += 1;
                         let result = Ok(Some(Process { pid, started: u64::from(pid) }));
-                        world.give(Input::ActionDone(ActionReport { id: action, service: ServiceId::new(id).unwrap(), result }));
+                        world.give(Input::ActionDone(ActionReport { id: action, service: ServiceId::new(id).unwrap(), result, refused: false }));
                     }
                 }
             }

@@ -77,9 +77,8 @@ fn line(entry: &TimelineEntry, look: &Look) -> Markup {
     let like = match &*entry.what {
         "opened" | "restart_failed" | "not_proven" | "notify_failed" => Some("t-bad"),
         "closed" | "proven" => Some("t-good"),
-        "restart_scheduled" | "restart_started" | "restart_done" | "acknowledged" | "notified" => {
-            Some("t-act")
-        }
+        "restart_scheduled" | "restart_started" | "restart_done" | "restart_refused" | "acknowledged"
+        | "notified" => Some("t-act"),
         _ => None,
     };
     html! {
