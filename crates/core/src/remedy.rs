@@ -77,10 +77,11 @@ impl Remedy {
     pub(crate) fn schedule(&mut self, now: Mono, spec: &RestartSpec, by: &Arc<str>) -> (Mono, bool) {
         let wait = backoff(spec, self.attempts);
         let at = now + wait;
-        while self.restarts.front().is_some_and(|oldest| *oldest + spec.window <= at) {
+        // Those that have left the window by now; a shorter wait may yet need those that will have left it by then.
+        while self.restarts.front().is_some_and(|oldest| *oldest + spec.window <= now) {
             self.restarts.pop_front();
         }
-        let used = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
+        let used = self.used(at, spec.window);
         self.by = Some(Arc::clone(by));
         if used < spec.budget || !on(Rule::Budget) {
             self.step = Step::Scheduled(at);
@@ -221,6 +222,22 @@ mod tests {
     fn a_budget_of_nothing_never_restarts() {
         let mut remedy = Remedy::default();
         assert_eq!(remedy.schedule(Mono::ZERO, &spec(0), &"remediation".into()), (Mono::NEVER, true));
+    }
+
+    #[test]
+    fn a_plan_that_came_to_nothing_frees_no_budget() {
+        let by: Arc<str> = "remediation".into();
+        let mut remedy = Remedy::default();
+        for _ in 0..5 {
+            remedy.begin(Mono::ZERO, "a".into(), true);
+        }
+        // Five minutes of back-off reach beyond the window, and the service recovers before they are over.
+        let now = Mono::ZERO + Duration::from_secs(400);
+        assert_eq!(remedy.schedule(now, &spec(1), &by), (now + Duration::from_secs(300), false));
+        remedy.step = Step::Idle;
+        remedy.attempts = 0;
+        let (at, held) = remedy.schedule(now, &spec(1), &by);
+        assert_eq!((at, held), (Mono::ZERO + Duration::from_secs(600), true));
     }
 
     proptest! {

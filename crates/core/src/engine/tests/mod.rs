@@ -2,6 +2,7 @@
 
 mod corners;
 mod detection;
+mod reference;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::effect::{AlertState, NotifyReason};
 use crate::evidence::{CheckOutcome, Component, FailKind, Phases, Process};
-use crate::model::{CheckKind, Reason, Severity};
+use crate::model::{CheckKind, CheckState, Reason, Severity};
 use crate::spec::{
     CheckSpec, Comparison, Dependency, HeartbeatSpec, RestartSpec, RuleSpec, ServiceSpec, Spec,
 };
@@ -50,7 +51,9 @@ impl World {
         let end = self.mono + span;
         while self.mono < end {
             let next = self.engine.next_deadline().max(self.mono + Duration::from_millis(1)).min(end);
-            self.wall += i64::try_from(next.since(self.mono).as_millis()).unwrap();
+            // Whole milliseconds of both clocks pass together, however finely deadlines are set.
+            let millis = |at: Mono| i64::try_from(at.as_nanos() / 1_000_000).unwrap();
+            self.wall += millis(next) - millis(self.mono);
             self.mono = next;
             self.give(Input::Tick);
         }
