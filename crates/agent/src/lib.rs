@@ -20,6 +20,7 @@
 mod agent;
 mod assignment;
 mod check;
+mod facts;
 mod figures;
 mod host;
 mod local;

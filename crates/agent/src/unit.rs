@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::assignment::UnitKind;
 use crate::check::Shared;
+use crate::facts;
 use crate::task::Task;
 
 /// How long a service manager may take over a restart. systemd allows 90 s each for stop and start by
@@ -173,7 +174,11 @@ impl Keeper {
         match unit {
             Unit::Process(spec) => self.keep_process(spec).await,
             Unit::Managed(manager, name) => {
-                let _watch: Watch = manager.watch(&name, self.sink());
+                let news = Arc::new(Notify::new());
+                let _watch: Watch = manager.watch(&name, facts::noticing(self.sink(), &news));
+                let service = self.service.clone();
+                let inputs = self.shared.inputs.clone();
+                let _facts = Task::spawn(facts::tell(manager.clone(), name.clone(), service, news, inputs));
                 let (manager, name) = (&manager, name.as_str());
                 let restart = |is_remedy| async move {
                     let restarted = if is_remedy {

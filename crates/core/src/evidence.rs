@@ -88,6 +88,71 @@ impl UnitReport {
     }
 }
 
+/// How a unit last ended, in the OS's own numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExitCodes {
+    /// Windows: `dwWin32ExitCode`.
+    pub win32: Option<u32>,
+    /// Windows: `dwServiceSpecificExitCode`, where the service has given one (`win32` is 1066 then).
+    pub specific: Option<u32>,
+    /// systemd: `Result`.
+    pub result: Option<String>,
+    /// systemd: the exit code of the main process.
+    pub status: Option<i32>,
+    /// systemd: the signal that ended the main process.
+    pub signal: Option<i32>,
+}
+
+impl ExitCodes {
+    /// The Win32 code of a service that was not started since boot.
+    const NEVER_STARTED: u32 = 1077;
+
+    /// `Win32 code 1067`, `Result=signal, signal 9`; `None` where it ended well or not at all.
+    pub fn in_words(&self) -> Option<String> {
+        let mut words = Vec::new();
+        if let Some(win32) = self.win32.filter(|code| *code != 0 && *code != Self::NEVER_STARTED) {
+            let specific =
+                self.specific.map(|code| format!(" (service-specific {code})")).unwrap_or_default();
+            words.push(format!("Win32 code {win32}{specific}"));
+        }
+        words.extend(
+            self.result
+                .as_ref()
+                .filter(|result| *result != "success")
+                .map(|result| format!("Result={result}")),
+        );
+        words.extend(self.status.filter(|status| *status != 0).map(|status| format!("exit code {status}")));
+        words.extend(self.signal.filter(|signal| *signal != 0).map(|signal| format!("signal {signal}")));
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
+
+/// Most names of units that [`UnitFacts`] hold on either side; further ones are dropped.
+pub const MAX_NEIGHBOURS: usize = 64;
+
+/// What the OS knows of a unit beside its state. Decides nothing; people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UnitFacts {
+    /// What it calls itself for people; empty where it does not.
+    pub title: String,
+    /// When it is started: `automatic`, `delayed`, `manual` or `disabled`.
+    pub start: String,
+    /// The same in the OS's own words: `enabled`, `SERVICE_AUTO_START (delayed)`.
+    pub start_os: String,
+    /// Since when the OS has it in its present state, where it says so.
+    pub since: Option<Wall>,
+    /// How it last ended.
+    pub exit: ExitCodes,
+    /// How often the OS itself has restarted it since somebody last started it, where the OS says so.
+    pub restarts: Option<u32>,
+    /// What it needs to run; at most [`MAX_NEIGHBOURS`].
+    pub needs: Vec<String>,
+    /// What needs it; at most [`MAX_NEIGHBOURS`].
+    pub needed_by: Vec<String>,
+    /// The OS's own recovery policy in its own words; `None` where the OS offers none.
+    pub recovery: Option<String>,
+}
+
 /// Why a probe failed. The verdict table tells a silent target from a wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Beat, CheckReport, HostSample, Process, UnitReport};
+use crate::evidence::{Beat, CheckReport, HostSample, Process, UnitFacts, UnitReport};
 use crate::model::{HostName, IncidentId, ServiceId};
 use crate::spec::Spec;
 
@@ -22,6 +22,13 @@ pub enum Input {
         service: ServiceId,
         /// What was seen.
         report: UnitReport,
+    },
+    /// The OS was asked what else it knows of a unit.
+    UnitFacts {
+        /// Whose unit.
+        service: ServiceId,
+        /// What it knows.
+        facts: Box<UnitFacts>,
     },
     /// A probe finished.
     Check {

@@ -2,6 +2,7 @@
 
 mod detection;
 pub mod replay;
+mod unit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::model::{CheckKind, CheckState, HostName, IncidentId, Reason, ServiceI
 use crate::time::Wall;
 
 pub use self::detection::Detection;
+pub use self::unit::UnitView;
 
 /// One service, as `GET /api/v1/services/{id}` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +54,9 @@ pub struct ServiceView {
     /// How soon its silence is noticed; `None`: it sends no heartbeats.
     #[serde(default)]
     pub detection: Option<Detection>,
+    /// Its unit, as the OS has it; `None`: it has none.
+    #[serde(default)]
+    pub unit: Option<UnitView>,
 }
 
 /// One source of evidence.
@@ -158,4 +163,6 @@ pub enum About {
     Restart,
     /// Why somebody was or was not told.
     Notification,
+    /// What the OS knows of its unit.
+    Unit,
 }

@@ -53,6 +53,7 @@ impl Lang {
             About::Incident => "about-incident",
             About::Restart => "about-restart",
             About::Notification => "about-notification",
+            About::Unit => "about-unit",
         })
     }
 
@@ -204,7 +205,9 @@ mod tests {
     #[test]
     fn every_sentence_of_the_engine_has_a_translation() {
         let codes = lifesign_core::engine::EXPLAIN_CODES.iter().chain(lifesign_core::view::replay::CODES);
-        for code in codes.chain(lifesign_core::view::Detection::CODES) {
+        for code in
+            codes.chain(lifesign_core::view::Detection::CODES).chain(lifesign_core::view::UnitView::CODES)
+        {
             assert!(Lang::Zh.find(&format!("explain-{code}"), &[]).is_some(), "explain-{code} is missing");
         }
     }

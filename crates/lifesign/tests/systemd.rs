@@ -17,12 +17,13 @@ use support::{Hook, Lifesign, free_port, kill_process, wait_for};
 
 /// A systemd of the test's own; stopped with all its processes when dropped.
 struct Lab {
+    name: String,
     base: tempfile::TempDir,
 }
 
 impl Lab {
     fn start() -> Self {
-        let lab = Self { base: tempfile::tempdir().unwrap() };
+        let lab = Self { name: format!("story-{}", std::process::id()), base: tempfile::tempdir().unwrap() };
         let started = lab.script(&["start", "user"]);
         assert!(
             started.status.success(),
@@ -36,14 +37,35 @@ impl Lab {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/systemd-lab.sh");
         Command::new(script)
             .args(arguments)
-            .env("LIFESIGN_LAB_NAME", "story")
+            .env("LIFESIGN_LAB_NAME", &self.name)
             .env("LIFESIGN_LAB_BASE", self.base.path())
             .output()
             .unwrap()
     }
 
+    /// Makes systemd start the unit `name` by itself. Not by `systemctl`, which would write into the machine's folders.
+    fn change(&self, how: &[&str]) {
+        let manager =
+            ["org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"];
+        let called = self.script(&[&["exec", "busctl", "--user", "call"], &manager[..], how].concat());
+        assert!(called.status.success(), "{how:?}: {}", String::from_utf8_lossy(&called.stderr));
+        self.systemctl(&["daemon-reload"]);
+    }
+
+    /// A unit that starts by itself.
+    fn automatic(&self, name: &str) {
+        self.unit(name, "ExecStart=sleep 1000\n[Install]\nWantedBy=default.target");
+        self.change(&["EnableUnitFiles", "asbb", "1", name, "false", "false"]);
+    }
+
+    fn remove(&self, name: &str) {
+        self.change(&["DisableUnitFiles", "asb", "1", name, "false"]);
+        std::fs::remove_file(self.dir().join("units").join(name)).unwrap();
+        self.systemctl(&["daemon-reload"]);
+    }
+
     fn dir(&self) -> PathBuf {
-        self.base.path().join("lifesign-systemd-story")
+        self.base.path().join(format!("lifesign-systemd-{}", self.name))
     }
 
     fn unit(&self, name: &str, service: &str) {
@@ -115,6 +137,21 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
     );
     lab.systemctl(&["start", "worker.service"]);
 
+    // What systemd knows of it, in its own words beside ours.
+    let facts = wait_for("what systemd knows of the shop", || {
+        Some(lifesign.service("shop")["unit"]["facts"].clone()).filter(|facts| facts.is_object())
+    });
+    assert_eq!((&facts["start"], &facts["start_os"]), (&"manual".into(), &"static".into()));
+    assert!(facts["recovery"].as_str().unwrap().starts_with("Restart=no"), "{facts}");
+    for command in ["status", "explain"] {
+        let (code, said, error) = lifesign.cli(&[command, "shop"]);
+        assert_eq!(code, 0, "{error}");
+        for part in ["The system says: active (running).", "(the system says static)", "recovery: Restart=no"]
+        {
+            assert!(said.contains(part), "{part} is missing in {command}: {said}");
+        }
+    }
+
     // Killed: seen at once, restarted through systemd, proven, told once each way.
     let old = lifesign.wait_for_state("shop", "up", None)["pid"].as_u64().unwrap();
     let begin = Instant::now();
@@ -150,4 +187,66 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
         (worker["state"] == "up" && worker["pid"].as_u64().is_some_and(|pid| pid != old)).then_some(())
     });
     assert_eq!(hook.wait_for("shop", 2).len(), 2, "nothing more was told of the shop");
+}
+
+/// The ids of all services, sorted.
+fn watched(lifesign: &Lifesign) -> Vec<String> {
+    let all = lifesign.all("/api/v1/services");
+    let mut ids: Vec<String> = all.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn what_is_discovered_follows_the_system_and_the_configuration() {
+    let lab = Lab::start();
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["lab-one.service", "lab-not.service", "other.service"] {
+        lab.automatic(name);
+    }
+    lab.unit("lab-manual.service", "ExecStart=sleep 1000");
+    let configuration = |discover: &str| format!("server: {{ listen: \"127.0.0.1:0\" }}\n{discover}\n");
+    let included = "discover: { include: [\"lab-*\"], exclude: [\"lab-not*\"] }";
+    let lifesign = Lifesign::start_with(dir.path(), &configuration(included), |command| {
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", lab.bus());
+    });
+    let until = |what: &str, ids: &[&str]| wait_for(what, || (watched(&lifesign) == ids).then_some(()));
+    let reload = |discover: &str| {
+        std::fs::write(dir.path().join("lifesign.yaml"), configuration(discover)).unwrap();
+        let (status, answer) = lifesign.post("/api/v1/reload", &serde_json::json!({}));
+        assert_eq!(status, 200, "{answer}");
+    };
+    until("what is there is watched", &["lab-one"]);
+
+    lab.automatic("lab-two.service");
+    until("what comes is watched", &["lab-one", "lab-two"]);
+    lab.systemctl(&["start", "lab-two.service"]);
+    lifesign.wait_for_state("lab-two", "up", None);
+    lab.remove("lab-one.service");
+    until("what goes is let go", &["lab-two"]);
+
+    reload("discover: { include: [\"lab-*\"] }");
+    until("other patterns hold at once", &["lab-not", "lab-two"]);
+    reload("");
+    until("nothing is looked for any more", &[]);
+    lab.automatic("lab-three.service");
+    reload(included);
+    until("it is looked for again", &["lab-three", "lab-two"]);
+    lab.automatic("lab-four.service");
+    until("and followed", &["lab-four", "lab-three", "lab-two"]);
+
+    // What `discover` writes is a configuration.
+    let found = Command::new(env!("CARGO_BIN_EXE_lifesign"))
+        .args(["discover", "--format", "yaml", "lab-t*"])
+        .env("DBUS_SYSTEM_BUS_ADDRESS", lab.bus())
+        .output()
+        .unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let file = dir.path().join("found.yaml");
+    std::fs::write(&file, &found.stdout).unwrap();
+    let (code, said, error) = lifesign.cli(&["config", "check", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}{error}");
+    let text = String::from_utf8(found.stdout).unwrap();
+    assert!(text.contains("{ systemd: \"lab-three.service\" }") && text.contains("lab-two"), "{text}");
+    assert!(!text.contains("lab-four"), "{text}");
 }

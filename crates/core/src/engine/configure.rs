@@ -126,6 +126,7 @@ impl Engine {
             .collect();
         if service.spec.unit != spec.unit {
             service.unit = None;
+            service.unit_facts = None;
             service.process = None;
         }
         service.spec = spec.clone();

@@ -83,6 +83,7 @@ impl Engine {
         self.explain_deadlines(index, virtual_now, &mut facts);
         self.explain_restart(index, virtual_now, &mut facts);
         self.explain_notifications(index, virtual_now, &mut facts);
+        facts.0.extend(self.unit_view(index).into_iter().flat_map(|unit| unit.sentences()));
         Some(Explanation {
             id: service.spec.id.clone(),
             state: service.state,

@@ -41,7 +41,7 @@ use self::topology::{Network, Reach};
 use crate::detect::{Arrival, Heart};
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
-use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitReport, UnitState};
+use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitFacts, UnitReport, UnitState};
 use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
 use crate::model::{HostName, IncidentId, ServiceId, ServiceIx, State};
 use crate::mutation::{Rule, on};
@@ -205,6 +205,7 @@ impl Engine {
             }
             Input::Beat(beat) => self.beat(beat, &mut turn),
             Input::Unit { service, report } => self.on_unit(&service, report, &mut turn),
+            Input::UnitFacts { service, facts } => self.on_unit_facts(&service, facts),
             Input::Check { service, check, report } => self.on_check(&service, check, report, &mut turn),
             Input::Host(sample) => {
                 self.on_host(sample, &mut turn);
@@ -504,6 +505,16 @@ impl Engine {
         Answer::Done
     }
 
+    /// Shown to people; it judges nothing.
+    fn on_unit_facts(&mut self, service: &ServiceId, facts: Box<UnitFacts>) -> Answer {
+        let Some(index) = self.find(service.as_str()) else { return Answer::NoSuchService };
+        let service = &mut self.services[index];
+        if service.spec.unit.is_some() {
+            service.unit_facts = Some(facts);
+        }
+        Answer::Done
+    }
+
     /// What an agent saw while it could not reach us. It belongs into the story, and judges nothing: the
     /// present was told or will be. Only a heartbeat counts, from the moment it was heard.
     fn on_late(&mut self, age: Duration, input: Input, turn: &mut Turn<'_>) -> Answer {
@@ -513,6 +524,7 @@ impl Engine {
             Input::Check { service, report, .. } => (service, format!("a check found: {}", report.output)),
             // Figures of the past fire nothing now; orders and answers are not kept in spools.
             Input::Host(_)
+            | Input::UnitFacts { .. }
             | Input::Configure(_)
             | Input::Link { .. }
             | Input::Late { .. }

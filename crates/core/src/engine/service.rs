@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::check::CheckRun;
 use crate::effect::{Incident, Memory, TimelineEntry};
-use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitReport, UnitState};
+use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitFacts, UnitReport, UnitState};
 use crate::flap::Flaps;
 use crate::model::{Reason, ServiceIx, State};
 use crate::mutation::{Rule, on};
@@ -39,6 +39,8 @@ pub(super) struct Service {
     pub detail: String,
     /// The last report about the unit, and when it came.
     pub unit: Option<(Wall, UnitReport)>,
+    /// What else the OS knows of the unit.
+    pub unit_facts: Option<Box<UnitFacts>>,
     pub process: Option<Process>,
     /// When `process` was first seen.
     pub process_since: Mono,
@@ -87,6 +89,7 @@ impl Service {
             since: wall,
             detail: "nothing heard yet".to_owned(),
             unit: None,
+            unit_facts: None,
             process: None,
             process_since: now,
             stopped_by_us: false,

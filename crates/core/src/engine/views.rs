@@ -9,7 +9,7 @@ use crate::evidence::UnitState;
 use crate::model::{CheckKind, CheckState, IncidentId};
 use crate::time::Now;
 use crate::verdict::{HeartEvidence, UnitEvidence};
-use crate::view::{CheckView, Counts, Detection, HostView, RuleView, ServiceView};
+use crate::view::{CheckView, Counts, Detection, HostView, RuleView, ServiceView, UnitView};
 
 impl Engine {
     /// One service.
@@ -129,7 +129,20 @@ impl Engine {
                 .heartbeat
                 .as_ref()
                 .map(|heartbeat| Detection::of(heartbeat, !service.spec.checks.is_empty())),
+            unit: self.unit_view(index),
         }
+    }
+
+    pub(super) fn unit_view(&self, index: usize) -> Option<UnitView> {
+        let service = &self.services[index];
+        let name = service.spec.unit.as_ref()?.as_str().into();
+        let report = service.unit.as_ref().map(|(_, report)| report);
+        Some(UnitView {
+            name,
+            os: report.map(|report| report.os.clone()).unwrap_or_default(),
+            notes: report.map(|report| report.notes.clone()).unwrap_or_default(),
+            facts: service.unit_facts.as_deref().cloned(),
+        })
     }
 
     fn check_views(&self, index: usize) -> Vec<CheckView> {

@@ -69,6 +69,7 @@ about-deadline = What happens next
 about-incident = Incident
 about-restart = Restarts
 about-notification = Notifications
+about-unit = Its unit, as the system has it
 
 # The words of an incident's timeline.
 timeline-opened = Opened

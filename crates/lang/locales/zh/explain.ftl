@@ -29,6 +29,22 @@ explain-detection-hung = 若心跳中断而检查仍有应答，将在 { $in }�
 explain-unit = 服务单元 { $unit }：系统报告为 { $os }。
 explain-unit-blind = 服务单元 { $unit }：无法查看，原因是 { $why }。
 explain-unit-waiting = 服务单元 { $unit }：尚未查看过。
+explain-unit-title = 它自称“{ $title }”。
+explain-unit-says = 系统报告：{ $os }。
+explain-unit-since = 自 { $since } 起一直如此。
+explain-unit-start = 启动类型：{ $start ->
+    [automatic] 自动
+    [delayed] 自动（延迟）
+    [disabled] 禁用
+   *[manual] 手动
+}（系统写作 { $os }）。
+explain-unit-exit = 上一次结束时：{ $how }。
+explain-unit-restarts = 自上次人工启动以来，系统已自行重启它 { $count } 次。
+explain-unit-needs = 它需要 { $names }。
+explain-unit-needed-by = 需要它的有 { $names }。
+explain-unit-recovery = 系统自身的恢复策略：{ $words }。
+explain-unit-no-recovery = 系统没有为它提供恢复策略。
+explain-unit-note = 请注意：{ $note }。
 explain-heart-beating = 最近一次心跳在 { $ago }前；应每 { $interval }一次。
 explain-heart-waiting = 尚未收到任何心跳。
 explain-heart-late = 最近一次心跳在 { $ago }前，已超过 { $timeout }的超时时间。

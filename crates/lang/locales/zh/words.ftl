@@ -69,6 +69,7 @@ about-deadline = 接下来
 about-incident = 事件经过
 about-restart = 重启
 about-notification = 通知
+about-unit = 系统所知的服务单元
 
 # 事件时间线上的词。
 timeline-opened = 事件开始

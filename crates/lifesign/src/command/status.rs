@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lifesign_core::evidence::Component;
 use lifesign_core::model::{CheckKind, CheckState, IncidentId, Reason, State};
 use lifesign_core::time::Wall;
+use lifesign_core::view::{About, UnitView};
 use lifesign_lang::Lang;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,6 +29,9 @@ struct Service {
     incident_id: Option<IncidentId>,
     detail: String,
     components: Vec<Component>,
+    /// A lifesign of an earlier version does not send it.
+    #[serde(default)]
+    unit: Option<UnitView>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,6 +139,14 @@ pub(super) fn one(remote: &Remote, id: &str, lang: Lang, json: bool) -> Result<(
             })
             .collect();
         print::table(&head, &rows);
+    }
+    let of_unit = service.unit.iter().flat_map(UnitView::sentences).collect::<Vec<_>>();
+    if !of_unit.is_empty() {
+        print::line("");
+        print::line(print::coloured(&lang.about(About::Unit), Colour::Bold));
+        for fact in &of_unit {
+            print::line(format!("  {}", print::one_line(&lang.fact(fact), 400)));
+        }
     }
     if !service.components.is_empty() {
         print::line("");

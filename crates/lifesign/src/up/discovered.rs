@@ -5,32 +5,37 @@ use std::time::Duration;
 
 use lifesign_config::Unit;
 use lifesign_config::discover::Discover;
+use lifesign_os::unit::ServiceManager;
 use lifesign_os::unit::info::Listed;
-use lifesign_os::unit::{ListWatch, ServiceManager};
 use lifesign_server::reload::Reloader;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::kinds::Configuration;
 
 /// How long after a change of the list the next ones are waited for: an installer makes several.
 const CHANGES_SETTLE: Duration = Duration::from_secs(2);
 
-/// Adds a service for each unit that the section takes. A service manager that cannot be asked adds none, and says so.
-pub(super) async fn add(config: &mut Configuration) {
+/// The list of services that a configuration was completed from; `None`: it has no section `discover`.
+pub(super) type Found = Option<Vec<Listed>>;
+
+/// Adds a service for each unit that the section takes. A service manager that cannot be asked adds none, and says so:
+/// all that it lists later is new then.
+pub(super) async fn add(config: &mut Configuration) -> Found {
     if !config.discover.is_wanted() {
-        return;
+        return None;
     }
     let manager = ServiceManager::new();
     let listed = match manager.list().await {
         Ok(listed) => listed,
         Err(error) => {
             tracing::error!(%error, "Cannot look for services to watch; those of the configuration are watched");
-            return;
+            return Some(Vec::new());
         }
     };
     let units = taken(&manager, &config.discover, &listed).await;
     let added = config.watch_units(units.into_iter().map(unit));
     tracing::info!(found = listed.len(), watched = added.len(), "Looked for services to watch");
+    Some(listed)
 }
 
 /// The units among these that start by themselves, run until they are stopped, and fit the patterns.
@@ -53,39 +58,41 @@ fn unit(name: String) -> Unit {
     if ServiceManager::KIND == "scm" { Unit::Scm(name) } else { Unit::Systemd(name) }
 }
 
-/// Reads the configuration again when a service comes or goes or is started otherwise, until the result is dropped.
-pub(super) async fn follow(discover: &Discover, reloader: Reloader) -> Option<Following> {
-    if !discover.is_wanted() {
-        return None;
-    }
-    let manager = ServiceManager::new();
-    // What cannot be read now is all new when it can be.
-    let known = manager.list().await.unwrap_or_default();
-    let changed = Arc::new(Notify::new());
-    let news = Arc::clone(&changed);
-    let watch = manager.watch_list(known, move |change| {
-        tracing::info!(?change, "The list of services has changed");
-        news.notify_one();
-    });
+/// Reads the configuration again when a service comes or goes or is started otherwise, as long as the configuration
+/// in force has a section `discover`; until the result is dropped.
+pub(super) fn follow(mut found: watch::Receiver<Found>, reloader: Reloader) -> Following {
     let task = tokio::spawn(async move {
         loop {
-            changed.notified().await;
-            tokio::time::sleep(CHANGES_SETTLE).await;
-            // The result is logged and audited by the reloader.
-            drop(reloader.reload("discover".into()).await);
+            // The configuration has gone only when everything ends.
+            let Ok(known) = found.wait_for(Option::is_some).await.map(|known| known.clone()) else { return };
+            let changed = Arc::new(Notify::new());
+            let news = Arc::clone(&changed);
+            let _watch = ServiceManager::new().watch_list(known.unwrap_or_default(), move |change| {
+                tracing::info!(?change, "The list of services has changed");
+                news.notify_one();
+            });
+            loop {
+                tokio::select! {
+                    () = changed.notified() => {}
+                    gone = found.wait_for(Option::is_none) => match gone {
+                        Ok(_) => break,
+                        Err(_) => return,
+                    },
+                }
+                tokio::time::sleep(CHANGES_SETTLE).await;
+                // The result is logged and audited by the reloader.
+                drop(reloader.reload("discover".into()).await);
+            }
         }
     });
-    Some(Following { _watch: watch, task: task.abort_handle() })
+    Following(task.abort_handle())
 }
 
 /// Ends the following when dropped.
-pub(super) struct Following {
-    _watch: ListWatch,
-    task: tokio::task::AbortHandle,
-}
+pub(super) struct Following(tokio::task::AbortHandle);
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }

@@ -27,8 +27,9 @@ use lifesign_server::reload::{Fresh, Load};
 use lifesign_server::{Parts, Server};
 use lifesign_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use self::discovered::Found;
 use self::kinds::{Checked, Configuration};
 use self::translate::Surroundings;
 use crate::cli::Up;
@@ -98,7 +99,7 @@ async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -
     let mut requests = service.requests().context("failed to listen for signals")?;
     let reporter = service.reporter;
     reporter.starting("Opening the store");
-    discovered::add(&mut loaded.config).await;
+    let (discover, found) = watch::channel(discovered::add(&mut loaded.config).await);
     let config = &loaded.config;
     let data_dir = config.server.data_dir.clone();
     let (store, past) = Store::open(&data_dir, translate::store_options(config))?;
@@ -129,7 +130,7 @@ async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -
         access: translate::access(config, &around)?,
         inputs: observations,
         work,
-        load: load_again(source, Arc::clone(&around), commands.clone()),
+        load: load_again(source, Arc::clone(&around), commands.clone(), discover),
         board: board.clone(),
         limits: translate::limits(config),
         is_metrics_open: config.server.open_metrics,
@@ -169,7 +170,7 @@ async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -
     );
 
     // A service that appears later is watched, too.
-    let _following = discovered::follow(&config.discover, state.reloader.clone()).await;
+    let _following = discovered::follow(found, state.reloader.clone());
     let ended = loop {
         let request = tokio::select! {
             request = requests.next() => request,
@@ -283,9 +284,15 @@ fn link(mut work: mpsc::Receiver<Work>, commands: mpsc::Sender<Command>) -> Comp
 }
 
 /// Reads the configuration again, for a reload.
-fn load_again(source: Source, around: Arc<Surroundings>, commands: mpsc::Sender<Command>) -> Load {
+fn load_again(
+    source: Source,
+    around: Arc<Surroundings>,
+    commands: mpsc::Sender<Command>,
+    discover: watch::Sender<Found>,
+) -> Load {
     Arc::new(move || {
         let (source, around, commands) = (source.clone(), Arc::clone(&around), commands.clone());
+        let discover = discover.clone();
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || {
                 let mut loaded =
@@ -298,8 +305,9 @@ fn load_again(source: Source, around: Arc<Surroundings>, commands: mpsc::Sender<
                 Ok::<_, Vec<String>>(loaded)
             });
             let mut loaded = read.await.map_err(|error| vec![error.to_string()])??;
-            discovered::add(&mut loaded.config).await;
-            fresh(&loaded, &around, commands).map_err(|error| vec![format!("{error:#}")])
+            let found = discovered::add(&mut loaded.config).await;
+            let then = move || drop(discover.send_replace(found));
+            fresh(&loaded, &around, commands, then).map_err(|error| vec![format!("{error:#}")])
         })
     })
 }
@@ -308,6 +316,7 @@ fn fresh(
     loaded: &Checked,
     around: &Arc<Surroundings>,
     commands: mpsc::Sender<Command>,
+    then: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<Fresh> {
     let config = &loaded.config;
     let mut warnings = problem_lines(&loaded.warnings, Level::Warning);
@@ -327,6 +336,7 @@ fn fresh(
         beats_per_second: translate::beats_per_second(config),
         warnings,
         then: Box::new(move || {
+            then();
             // The agent takes its orders one by one; a full queue must not hold up the reload's answer.
             tokio::spawn(async move { commands.send(Command::Assign(assignments)).await });
         }),

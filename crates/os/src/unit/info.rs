@@ -1,7 +1,8 @@
 //! Everything the system knows about one unit, in one model for systemd and the service control manager, with the
 //! system's own words beside ours.
 
-use lifesign_core::evidence::{Process, UnitState};
+pub use lifesign_core::evidence::ExitCodes as Codes;
+use lifesign_core::evidence::{MAX_NEIGHBOURS, Process, UnitFacts, UnitState};
 use lifesign_core::time::Wall;
 
 use super::policy::Policy;
@@ -34,21 +35,6 @@ impl StartType {
     pub fn is_automatic(self) -> bool {
         matches!(self, Self::Automatic | Self::Delayed)
     }
-}
-
-/// How it last ended, in the system's own numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Codes {
-    /// Windows: `dwWin32ExitCode`.
-    pub win32: Option<u32>,
-    /// Windows: `dwServiceSpecificExitCode`, where the service has given one (`win32` is 1066 then).
-    pub specific: Option<u32>,
-    /// systemd: `Result`.
-    pub result: Option<String>,
-    /// systemd: the exit code of the main process.
-    pub status: Option<i32>,
-    /// systemd: the signal that ended the main process.
-    pub signal: Option<i32>,
 }
 
 /// One unit.
@@ -84,6 +70,27 @@ pub struct UnitInfo {
     pub needed_by: Vec<String>,
     /// The system's own recovery policy; `None` where the system does not offer one.
     pub policy: Option<Policy>,
+}
+
+impl UnitInfo {
+    /// What people see of it beside its state.
+    pub fn facts(self) -> UnitFacts {
+        let first = |mut names: Vec<String>| {
+            names.truncate(MAX_NEIGHBOURS);
+            names
+        };
+        UnitFacts {
+            title: self.title,
+            start: self.start.word().to_owned(),
+            start_os: self.start_os,
+            since: self.since,
+            exit: self.codes,
+            restarts: self.restarts,
+            needs: first(self.needs),
+            needed_by: first(self.needed_by),
+            recovery: self.policy.map(|policy| policy.words),
+        }
+    }
 }
 
 /// A change in the list of units.

@@ -242,6 +242,7 @@ impl Running {
             Input::Configure(_)
             | Input::Beat(_)
             | Input::Unit { .. }
+            | Input::UnitFacts { .. }
             | Input::Check { .. }
             | Input::Host(_)
             | Input::Link { .. }

@@ -1,7 +1,7 @@
 //! The rarer ways through the engine: rules over hosts and restarts, reloads, refusals, views.
 
 use super::*;
-use crate::evidence::HostSample;
+use crate::evidence::{HostSample, UnitFacts};
 use crate::input::DeliveryReport;
 
 fn rule(metric: &str, hold: Duration) -> RuleSpec {
@@ -187,6 +187,33 @@ fn a_restart_waits_for_a_unit_that_is_changing_and_for_an_answer_only_so_long() 
     assert_eq!(refused, Answer::Refused(Refusal::RestartRunning(id("web"))));
     world.pass(250 * SECOND);
     assert!(world.timeline().contains(&"restart_failed".to_owned()), "no answer came");
+}
+
+#[test]
+fn what_the_system_knows_of_a_unit_is_shown_judges_nothing_and_goes_with_the_unit() {
+    let spec = one(with_unit(service("web")));
+    let mut world = World::new(spec.clone());
+    let facts = UnitFacts { start: "manual".to_owned(), ..UnitFacts::default() };
+    let tell = |world: &mut World, id: &str| {
+        let service = ServiceId::new(id).unwrap();
+        world.give(Input::UnitFacts { service, facts: Box::new(facts.clone()) })
+    };
+    assert_eq!(tell(&mut world, "ghost"), Answer::NoSuchService);
+    tell(&mut world, "web");
+    assert_eq!(world.state("web"), (State::Pending, None));
+    let mut report = UnitReport::new(UnitState::Starting, "activating (auto-restart)");
+    report.notes.push("systemd itself starts it again in 3s".to_owned());
+    world.give(Input::Unit { service: id("web"), report });
+    let unit = world.engine.service("web", world.now()).unwrap().unit.unwrap();
+    assert_eq!((unit.os.as_str(), unit.facts.as_ref()), ("activating (auto-restart)", Some(&facts)));
+    let explained = world.explained("web");
+    for code in ["unit-says", "unit-start", "unit-no-recovery", "unit-note"] {
+        assert!(explained.contains(&code.to_owned()), "{code}: {explained:?}");
+    }
+    let mut other = spec;
+    other.services[0].unit = Some("systemd other.service".to_owned());
+    world.again(&other);
+    assert_eq!(world.engine.service("web", world.now()).unwrap().unit.unwrap().facts, None);
 }
 
 #[test]

@@ -57,6 +57,70 @@ pub(crate) struct Service {
     /// How soon its death is noticed; null: it sends no heartbeats.
     #[schema(required)]
     detection: Option<Detection>,
+    /// Its unit, as the operating system has it; null: it has none.
+    #[schema(required)]
+    unit: Option<Unit>,
+}
+
+/// The unit of a service, as the operating system has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Unit {
+    /// Its name, as configured.
+    #[schema(value_type = String)]
+    name: Arc<str>,
+    /// Its state in the system's words; empty before the first look.
+    os: String,
+    /// Holes in the system's own recovery, a restart of the system's own that is under way; one sentence each.
+    notes: Vec<String>,
+    /// The rest; null while the system has not been asked yet, and of processes that lifesign itself supervises.
+    #[schema(required)]
+    facts: Option<UnitFacts>,
+}
+
+/// What the operating system knows of a unit beside its state.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UnitFacts {
+    /// What it calls itself for people; empty where it does not.
+    title: String,
+    /// `automatic`, `delayed`, `manual` or `disabled`.
+    start: String,
+    /// The same in the system's words: `enabled`, `SERVICE_AUTO_START (delayed)`.
+    start_os: String,
+    /// Since when it is in its present state.
+    #[schema(schema_with = time_or_null, required)]
+    since: Option<Wall>,
+    /// How it last ended.
+    exit: ExitCodes,
+    /// How often the system itself has restarted it since somebody last started it.
+    #[schema(required)]
+    restarts: Option<u32>,
+    /// What it needs to run.
+    needs: Vec<String>,
+    /// What needs it.
+    needed_by: Vec<String>,
+    /// The system's own recovery policy in its own words; null where it offers none.
+    #[schema(required)]
+    recovery: Option<String>,
+}
+
+/// How a unit last ended, in the operating system's own numbers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExitCodes {
+    /// Windows: `dwWin32ExitCode`.
+    #[schema(required)]
+    win32: Option<u32>,
+    /// Windows: `dwServiceSpecificExitCode`.
+    #[schema(required)]
+    specific: Option<u32>,
+    /// systemd: `Result`.
+    #[schema(required)]
+    result: Option<String>,
+    /// systemd: the exit code of the main process.
+    #[schema(required)]
+    status: Option<i32>,
+    /// systemd: the signal that ended the main process.
+    #[schema(required)]
+    signal: Option<i32>,
 }
 
 /// How soon the death of a service is noticed: seconds from its last heartbeat on, at its configured interval
@@ -145,7 +209,24 @@ impl From<view::ServiceView> for Service {
             clock_skew_ms: view.clock_skew_ms,
             depends_on: view.depends_on.into_iter().map(Into::into).collect(),
             detection: view.detection.map(Into::into),
+            unit: view.unit.map(Into::into),
         }
+    }
+}
+
+impl From<view::UnitView> for Unit {
+    fn from(view: view::UnitView) -> Self {
+        Self { name: view.name, os: view.os, notes: view.notes, facts: view.facts.map(Into::into) }
+    }
+}
+
+impl From<evidence::UnitFacts> for UnitFacts {
+    fn from(facts: evidence::UnitFacts) -> Self {
+        let evidence::UnitFacts { title, start, start_os, since, exit, restarts, needs, needed_by, recovery } =
+            facts;
+        let evidence::ExitCodes { win32, specific, result, status, signal } = exit;
+        let exit = ExitCodes { win32, specific, result, status, signal };
+        Self { title, start, start_os, since, exit, restarts, needs, needed_by, recovery }
     }
 }
 

@@ -45,7 +45,8 @@ pub(crate) fn alert_states_or_null() -> Object {
 }
 
 pub(crate) fn abouts() -> Object {
-    words(["verdict", "evidence", "deadline", "incident", "restart", "notification"].into_iter()).build()
+    words(["verdict", "evidence", "deadline", "incident", "restart", "notification", "unit"].into_iter())
+        .build()
 }
 
 fn time_format() -> ObjectBuilder {

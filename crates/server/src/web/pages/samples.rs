@@ -8,11 +8,11 @@ use lifesign_component::{Standing, Status};
 use lifesign_core::effect::{
     Alert, AlertState, Incident, Notification, NotifyReason, TimelineEntry, Transition,
 };
-use lifesign_core::evidence::{Component, Phases};
+use lifesign_core::evidence::{Component, Phases, UnitFacts};
 use lifesign_core::model::{CheckKind, CheckState, IncidentId, Reason, ServiceId, Severity, State};
 use lifesign_core::time::Wall;
 use lifesign_core::view::{
-    About as Part, CheckView, Counts, Detection, Explanation, Fact, HostView, RuleView, ServiceView,
+    About as Part, CheckView, Counts, Detection, Explanation, Fact, HostView, RuleView, ServiceView, UnitView,
 };
 use lifesign_lang::Lang;
 use lifesign_store::{SendState, SentNotification};
@@ -96,6 +96,18 @@ fn one(name: &str, host: &str, state: State, reason: Option<Reason>, detail: &st
             down_after: Duration::from_millis(21_500),
             at_most: Duration::from_secs(30),
             hung_after: Duration::from_secs(50),
+        }),
+        unit: Some(UnitView {
+            name: format!("systemd {name}.service").into(),
+            os: "active (running)".to_owned(),
+            notes: vec!["the system does not restart it when it ends by itself with success".to_owned()],
+            facts: Some(UnitFacts {
+                start: "automatic".to_owned(),
+                start_os: "enabled".to_owned(),
+                recovery: Some("Restart=on-failure RestartSec=100ms".to_owned()),
+                needs: vec!["network.target".to_owned()],
+                ..UnitFacts::default()
+            }),
         }),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lifesign_core::effect::{Incident, Transition};
 use lifesign_core::evidence::Phases;
 use lifesign_core::model::{CheckKind, State};
-use lifesign_core::view::{About, CheckView, Explanation, Fact, ServiceView};
+use lifesign_core::view::{About, CheckView, Explanation, Fact, ServiceView, UnitView};
 use lifesign_lang::Lang;
 use maud::{Markup, html};
 
@@ -79,6 +79,7 @@ pub(crate) fn draw(data: &Service, look: &Look) -> Markup {
             }
             div {
                 (facts(service, look))
+                (unit(service, look))
                 (figures(service, lang))
                 (components(service, look))
                 section.panel {
@@ -351,6 +352,19 @@ fn facts(service: &ServiceView, look: &Look) -> Markup {
     }
 }
 
+/// The unit, as the system has it. The page and `explain` say it with the same sentences.
+fn unit(service: &ServiceView, look: &Look) -> Markup {
+    let said = service.unit.iter().flat_map(UnitView::sentences).collect::<Vec<_>>();
+    html! {
+        @if !said.is_empty() {
+            section.panel {
+                header { h2 { (look.lang().about(About::Unit)) } }
+                div.inside.why-list { ul { @for fact in &said { li { (told(fact, look)) } } } }
+            }
+        }
+    }
+}
+
 fn skew_words(skew_ms: i64, lang: Lang) -> String {
     let span = lang.duration(Duration::from_millis(skew_ms.unsigned_abs()));
     lang.text(if skew_ms > 0 { "ui-skew-ahead" } else { "ui-skew-behind" }, &[("span", span.into())])
@@ -405,6 +419,9 @@ mod tests {
         let page = draw(&samples::service(), &samples::look(Lang::En)).into_string();
         for part in [
             "down: killed",
+            "<h2>Its unit, as the system has it</h2>",
+            "Start type: automatic (the system says enabled).",
+            "the system does not restart it when it ends by itself",
             "ended by signal 9",
             "connection refused",
             "<summary class=\"button\">Restart",
