@@ -225,6 +225,7 @@ impl Engine {
             Input::Tick => Answer::Done,
         };
         self.run_timers(&mut turn);
+        self.drop_stale_timers();
         self.dispatcher.flush(turn.now, turn.wall, turn.out);
         answer
     }
@@ -281,6 +282,16 @@ impl Engine {
                     self.timers.push(Reverse((turn.now + SNAPSHOT_SILENT, Wake::Snapshot)));
                 }
             }
+        }
+    }
+
+    /// Drops what lies on top and an earlier wake-up has taken the place of: after a burst of news, each moving
+    /// a deadline forward a little, the engine would otherwise be woken for nothing as often again.
+    fn drop_stale_timers(&mut self) {
+        while let Some(Reverse((at, Wake::Service(ix)))) = self.timers.peek()
+            && self.services[ix.0 as usize].armed != *at
+        {
+            self.timers.pop();
         }
     }
 
