@@ -9,6 +9,7 @@ use super::service::{OpenIncident, Service};
 use super::{Engine, Host, SNAPSHOT_SILENT, Turn, Wake, judge};
 use crate::check::CheckRun;
 use crate::detect::Heart;
+use crate::evidence::BeatStatus;
 use crate::model::{Reason, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::spec::{ServiceSpec, Spec};
@@ -89,6 +90,10 @@ impl Engine {
                 service.state = memory.state;
                 service.reason = memory.reason;
                 service.since = memory.since;
+                if spec.unit.is_none() && spec.heartbeat.is_some() {
+                    // It said so itself, and nobody else can: its word stands until it is heard again.
+                    service.beat_status = BeatStatus::Stopping;
+                }
             }
             // A sender heard in an earlier life must be heard again, after its fair chance. What that life
             // listened in vain counts: frequent restarts must not hide a death.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lifesign_core::model::CheckKind;
-use lifesign_core::spec::{DetectorSpec, HeartbeatSpec, Profile, ServiceSpec};
+use lifesign_core::spec::{DetectorSpec, HeartbeatSpec, Mode, Profile, ServiceSpec};
 
 use super::Watch;
 use crate::world::plan::Trouble;
@@ -14,16 +14,43 @@ pub(super) const SLACK: Duration = Duration::from_millis(4500);
 /// How long an agent may take to tell of a unit: late news, and the way back over a link.
 pub(super) const NEWS: Duration = Duration::from_secs(16);
 
+/// The interval at which a sender beats: the one it announced, where that is shorter.
+pub(super) fn present_interval(heartbeat: &HeartbeatSpec, announced: Option<Duration>) -> Duration {
+    let announced = announced.filter(|_| heartbeat.mode == Mode::Backoff);
+    announced.unwrap_or(heartbeat.interval).min(heartbeat.interval)
+}
+
+/// A time that is written for the configured interval, at the announced one.
+fn at_present(heartbeat: &HeartbeatSpec, announced: Option<Duration>, span: Duration) -> Duration {
+    span.mul_f64(present_interval(heartbeat, announced).as_secs_f64() / heartbeat.interval.as_secs_f64())
+}
+
 /// The silence after which a heart must have been given up: `timeout`, then `retries` intervals.
-fn longest_silence(heartbeat: &HeartbeatSpec) -> Duration {
-    heartbeat.timeout + heartbeat.interval * heartbeat.retries
+pub(super) fn longest_silence(heartbeat: &HeartbeatSpec, announced: Option<Duration>) -> Duration {
+    at_present(heartbeat, announced, heartbeat.timeout + heartbeat.interval * heartbeat.retries)
+}
+
+/// The silence before which a heart must not be given up whose application last answered well after `answered`:
+/// the longest one, though no more than a `timeout` after that answer.
+pub(super) fn answering_silence(
+    heartbeat: &HeartbeatSpec,
+    announced: Option<Duration>,
+    answered: Duration,
+) -> Duration {
+    let timeout = at_present(heartbeat, announced, heartbeat.timeout);
+    longest_silence(heartbeat, announced).min(answered + timeout)
+}
+
+/// How long a new process must live before an incident is over.
+pub(super) fn prove_for(spec: &ServiceSpec) -> Duration {
+    spec.restart.as_ref().map_or(Duration::from_secs(10), |restart| restart.prove_for)
 }
 
 /// The chance of a heart that has not been heard since its process started, or since lifesign started: the
 /// longest silence, at least `start_grace`; all lives of lifesign together one and a half intervals more.
 pub(super) fn chance(spec: &ServiceSpec) -> Duration {
     let heart = spec.heartbeat.as_ref();
-    let silence = heart.map_or(Duration::ZERO, |heart| longest_silence(heart) + heart.interval * 3 / 2);
+    let silence = heart.map_or(Duration::ZERO, |heart| longest_silence(heart, None) + heart.interval * 3 / 2);
     silence.max(spec.start_grace)
 }
 
@@ -59,7 +86,9 @@ pub(super) fn must_be_noticed(
     let excuse =
         if stalled >= watch.beat.unwrap_or(Duration::ZERO) { interval * 3 / 2 } else { Duration::ZERO };
     let by_heart = spec.heartbeat.as_ref().and_then(|heartbeat| match watch.beat {
-        Some(beat) if watch.beats > 0 => Some(beat.max(since) + longest_silence(heartbeat) + excuse),
+        Some(beat) if watch.beats > 0 => {
+            Some(beat.max(since) + longest_silence(heartbeat, watch.interval) + excuse)
+        }
         // A heart never heard is expected only where something else says that the service exists.
         _ if watch.known || spec.unit.is_some() || !spec.checks.is_empty() => {
             Some(since + chance(spec) + excuse)
@@ -91,6 +120,16 @@ pub(super) fn must_be_noticed(
     by.map(|by| by + SLACK)
 }
 
+/// The silence after which a heart is given up that nobody else speaks for or against.
+pub(super) fn alone(heartbeat: &HeartbeatSpec, announced: Option<Duration>) -> Duration {
+    match heartbeat.detector {
+        DetectorSpec::Fixed => longest_silence(heartbeat, announced),
+        DetectorSpec::Chen { .. } | DetectorSpec::Accrual { .. } | DetectorSpec::Adaptive(_) => {
+            at_present(heartbeat, announced, heartbeat.timeout)
+        }
+    }
+}
+
 /// The silence before which a beating heart must not be given up. The fixed detector: `timeout` and `retries`
 /// intervals, or where others were asked and all spoke against it, their inquiry. The learned ones: the cap, or
 /// that inquiry. All at the interval which the sender announced.
@@ -99,8 +138,7 @@ pub(super) fn least_silence(
     heartbeat: &HeartbeatSpec,
     announced: Option<Duration>,
 ) -> Duration {
-    let interval = announced.unwrap_or(heartbeat.interval).min(heartbeat.interval);
-    let timeout = heartbeat.timeout.mul_f64(interval.as_secs_f64() / heartbeat.interval.as_secs_f64());
+    let interval = present_interval(heartbeat, announced);
     let profile = match heartbeat.detector {
         DetectorSpec::Adaptive(profile) => profile,
         DetectorSpec::Fixed | DetectorSpec::Chen { .. } | DetectorSpec::Accrual { .. } => Profile::Default,
@@ -110,10 +148,11 @@ pub(super) fn least_silence(
         Profile::Default => 2.0,
         Profile::Strict => 2.85,
     });
-    let fixed = heartbeat.detector == DetectorSpec::Fixed;
-    let alone = if fixed { timeout + interval * heartbeat.retries } else { timeout };
+    let alone = alone(heartbeat, announced);
     if heartbeat.confirm && !spec.checks.is_empty() {
-        let asked = if fixed { inquiry.max(timeout) } else { inquiry };
+        let fixed = heartbeat.detector == DetectorSpec::Fixed;
+        let asked =
+            if fixed { inquiry.max(at_present(heartbeat, announced, heartbeat.timeout)) } else { inquiry };
         alone.min(asked)
     } else {
         alone
@@ -133,6 +172,5 @@ pub(super) fn aftermath(spec: &ServiceSpec) -> Duration {
 
 /// How long a service that is well may take to be `up`, with its incident closed.
 pub(super) fn recovery(spec: &ServiceSpec) -> Duration {
-    let prove = spec.restart.as_ref().map_or(Duration::from_secs(10), |restart| restart.prove_for);
-    aftermath(spec) + prove
+    aftermath(spec) + prove_for(spec)
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use lifesign_core::effect::{Action, Effect, Incident, Transition};
-use lifesign_core::evidence::{Beat, BeatStatus, UnitState};
+use lifesign_core::evidence::{Beat, BeatStatus};
 use lifesign_core::input::{Input, Order};
 use lifesign_core::model::{Reason, State};
 use lifesign_core::spec::Mode;
+use lifesign_core::time::Wall;
 
 use super::bounds::{self, SLACK};
 use super::{Oracle, Rule, bump, service_of};
@@ -15,6 +16,8 @@ use crate::world::truth::Truth;
 
 /// How long a restart may stay unanswered.
 const ACTING: Duration = Duration::from_secs(245);
+/// When it counts as failed.
+const UNANSWERED: Duration = Duration::from_secs(240);
 /// A service with this many incidents within the time below may be flapping, and its incident stay open.
 const FLAPS: usize = 4;
 const FLAPPING: Duration = Duration::from_secs(2 * 3600);
@@ -23,28 +26,36 @@ const FEWEST: usize = 3;
 
 impl Oracle {
     /// The engine is about to take an input.
-    pub fn given(&mut self, plan: &Plan, truth: &Truth, input: &Input, run: Duration) {
-        let _ = truth;
+    pub fn given(&mut self, plan: &Plan, input: &Input, run: Duration, wall: Wall) {
         match input {
-            Input::Beat(beat) => self.heard(beat, beat.age, run),
+            Input::Beat(beat) => self.heard(beat, beat.age, run, wall),
             Input::Late { age, input } => {
                 if let Input::Beat(beat) = &**input {
-                    self.heard(beat, *age, run);
+                    self.heard(beat, *age, run, wall);
                 }
             }
             Input::Unit { service, report } => {
                 let Some(service) = service_of(service.as_str()) else { return };
-                if let UnitState::Running(Some(process)) = report.state {
-                    self.runs(service, process.pid, run);
+                if self.watches[service].evidence.unit(&report.state, run) {
+                    self.begins_anew(service, run);
                 }
+            }
+            Input::Check { service, check, report } => {
+                let Some(service) = service_of(service.as_str()) else { return };
+                self.answered(&plan.spec.services[service], service, *check, report.outcome, run);
             }
             Input::ActionDone(report) => {
                 let Some(service) = service_of(report.service.as_str()) else { return };
                 self.watches[service].acting = None;
                 self.watches[service].quiet = self.watches[service].quiet.max(run);
                 self.watches[service].well = self.watches[service].well.max(run);
-                if let Ok(Some(process)) = &report.result {
-                    self.runs(service, process.pid, run);
+                let order = self.watches[service].order.take_if(|(id, _)| *id == report.id);
+                if let Some((_, since)) = order
+                    && run < since + UNANSWERED
+                    && let Ok(Some(process)) = &report.result
+                    && self.watches[service].evidence.restarted(process.pid, run)
+                {
+                    self.begins_anew(service, run);
                 }
             }
             Input::Order { order: Order::Pause(id), .. } => {
@@ -59,7 +70,10 @@ impl Oracle {
                     watch.quiet = watch.quiet.max(run);
                 }
             }
-            Input::Link { host, .. } => {
+            Input::Link { host, connected } => {
+                if let Some(at) = plan.hosts.iter().position(|known| known.name == *host) {
+                    self.lost[at] = !connected;
+                }
                 for (service, spec) in plan.spec.services.iter().enumerate() {
                     if spec.host == *host {
                         let watch = &mut self.watches[service];
@@ -72,20 +86,17 @@ impl Oracle {
         }
     }
 
-    /// A process was seen: another one begins anew.
-    fn runs(&mut self, service: usize, pid: u32, run: Duration) {
+    /// Another process was seen.
+    fn begins_anew(&mut self, service: usize, run: Duration) {
         let watch = &mut self.watches[service];
-        if watch.process != Some(pid) {
-            watch.process = Some(pid);
-            watch.beats = 0;
-            watch.failing = None;
-            watch.progress = (run, None);
-            watch.quiet = watch.quiet.max(run);
-            watch.well = watch.well.max(run);
-        }
+        watch.beats = 0;
+        watch.failing = None;
+        watch.progress = (run, None);
+        watch.quiet = watch.quiet.max(run);
+        watch.well = watch.well.max(run);
     }
 
-    fn heard(&mut self, beat: &Beat, age: Duration, run: Duration) {
+    fn heard(&mut self, beat: &Beat, age: Duration, run: Duration, wall: Wall) {
         let Some(service) = service_of(beat.service.as_str()) else { return };
         let watch = &mut self.watches[service];
         let arrived = run.saturating_sub(age);
@@ -93,6 +104,8 @@ impl Oracle {
             return;
         }
         watch.beat = Some(arrived);
+        watch.heard_at = Some(wall.back(age));
+        watch.answered = None;
         watch.interval = beat.interval;
         watch.beats += 1;
         watch.announced_stop = beat.status == BeatStatus::Stopping;
@@ -113,6 +126,9 @@ impl Oracle {
             match effect {
                 Effect::Transition(transition) => self.transition(plan, truth, transition, run),
                 Effect::Incident(incident) => self.incident(plan, truth, incident, run),
+                Effect::Timeline { incident, entry } if entry.what.as_ref() == "flapping_ended" => {
+                    self.flapping_ended(incident.0);
+                }
                 Effect::Act(action) => self.act(action, run),
                 Effect::Remember(memory) => {
                     if let Some(service) = service_of(memory.service.as_str()) {
@@ -144,7 +160,6 @@ impl Oracle {
                 format!("{} goes from {from} to {to}, and was {}", spec.id, watch.state),
             );
         }
-        let _ = truth;
         let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
         let judged = to == State::Down || (to == State::Degraded && !one_way);
         if judged && !self.has_cause(plan, service, run) {
@@ -163,6 +178,7 @@ impl Oracle {
             self.violate(Rule::False, format!("{} is called stopped, and nobody stopped it", spec.id));
         }
         self.check_early(plan, service, transition, run);
+        self.check_evidence(plan, service, transition, run);
         for (child, spec) in plan.spec.services.iter().enumerate() {
             if !spec.depends_on.is_empty() && self.is_excused_by_dependency(plan, child, true) {
                 let until = run + spec.start_grace;
@@ -177,29 +193,6 @@ impl Oracle {
         watch.since = run;
     }
 
-    /// A beating heart must not be given up before its time.
-    fn check_early(&mut self, plan: &Plan, service: usize, transition: &Transition, run: Duration) {
-        let spec = &plan.spec.services[service];
-        let Some(heartbeat) = &spec.heartbeat else { return };
-        let watch = &self.watches[service];
-        let beating = match watch.state {
-            State::Up | State::Degraded => true,
-            State::Suspect => watch.reason == Some(Reason::MissedHeartbeat),
-            State::Pending | State::Down | State::Unknown => false,
-        };
-        let by_heart = matches!(transition.reason, Some(Reason::MissedHeartbeat | Reason::Hung));
-        if transition.to != State::Down || !beating || !by_heart || heartbeat.progress_within.is_some() {
-            return;
-        }
-        let Some(beat) = watch.beat.filter(|_| watch.beats > 0) else { return };
-        let least = bounds::least_silence(spec, heartbeat, watch.interval);
-        let silent = run.saturating_sub(beat);
-        if silent + Duration::from_millis(1) < least {
-            let text = format!("{} is given up after {silent:?}, at least {least:?} are its own", spec.id);
-            self.violate(Rule::Early, text);
-        }
-    }
-
     fn incident(&mut self, plan: &Plan, truth: &Truth, incident: &Incident, run: Duration) {
         let id = incident.service_id.as_str();
         let Some(service) = service_of(id) else {
@@ -210,6 +203,7 @@ impl Oracle {
             return;
         }
         if incident.closed_at.is_some() {
+            self.check_proof(plan, service, incident.id.0, run);
             self.watches[service].incident = None;
             return;
         }
@@ -243,8 +237,13 @@ impl Oracle {
         if self.watches[service].state == State::Down && self.is_excused_by_dependency(plan, service, false) {
             self.violate(Rule::False, format!("{id} gets an incident although what it needs is down"));
         }
-        self.watches[service].incident = Some(incident.id.0);
-        self.watches[service].opened.push(run);
+        if self.watches[service].announced_stop && spec.unit.is_none() {
+            self.violate(Rule::False, format!("{id} gets an incident although it announced its stop"));
+        }
+        let watch = &mut self.watches[service];
+        watch.incident = Some(incident.id.0);
+        watch.process_at_open = watch.evidence.process;
+        watch.opened.push(run);
     }
 
     fn group_incident(&mut self, plan: &Plan, truth: &Truth, incident: &Incident, run: Duration) {
@@ -287,6 +286,7 @@ impl Oracle {
         let Some(service) = service_of(action.service.as_str()) else { return };
         let watch = &mut self.watches[service];
         watch.acting = Some(run);
+        watch.order = Some((action.id.clone(), run));
         watch.well = watch.well.max(run);
         let (state, reason, paused) = (watch.state, watch.reason, watch.paused);
         let wanted = state == State::Down
@@ -346,6 +346,7 @@ impl Oracle {
             self.scan_excuses(plan, truth, service, run);
             self.scan_missed(plan, truth, service, run);
             self.scan_recovery(plan, service, run);
+            self.scan_lost(plan, service);
         }
         if let Some(text) = self.books.overdue(run) {
             self.violate(Rule::Books, text);

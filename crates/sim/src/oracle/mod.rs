@@ -8,15 +8,20 @@
 
 pub mod books;
 mod bounds;
+mod evidence;
 mod judge;
+mod promises;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_core::model::{Reason, State};
+use lifesign_core::time::Wall;
 use lifesign_core::view::{Counts, ServiceView};
 
 use self::books::Books;
+use self::evidence::Evidence;
 use crate::world::plan::Plan;
 use crate::world::truth::{self, Truth};
 
@@ -33,6 +38,10 @@ pub enum Rule {
     Recovery,
     /// A restart that was not to be.
     Restart,
+    /// What is shown of a source of evidence is not what it said.
+    Evidence,
+    /// An incident was closed before its service had proven itself.
+    Proof,
     /// Incidents, alerts and notifications do not add up.
     Books,
     /// The counts are not the sum of the states, or a transition starts from another state.
@@ -83,6 +92,8 @@ struct Watch {
     interval: Option<Duration>,
     /// Beats since the engine learnt of its process.
     beats: u32,
+    /// When it was last heard, by the clock of lifesign.
+    heard_at: Option<Wall>,
     /// Run time of the last beat with progress, and its count.
     progress: (Duration, Option<u64>),
     /// Run time since which its beats say *fail*.
@@ -91,9 +102,16 @@ struct Watch {
     announced_stop: bool,
     /// It was heard in some life, and that is written down.
     known: bool,
-    process: Option<u32>,
+    /// What its unit and its checks said.
+    evidence: Evidence,
     /// Run time at which the order for a restart left, until it is answered.
     acting: Option<Duration>,
+    /// The restart that was ordered in this life and not answered, and the run time of its order.
+    order: Option<(Arc<str>, Duration)>,
+    /// Its process when its incident opened; not known for incidents of an earlier life.
+    process_at_open: Option<u32>,
+    /// Run time of the last good answer of the application while it was suspect.
+    answered: Option<Duration>,
     paused: bool,
     /// Run times at which incidents opened, for flapping.
     opened: Vec<Duration>,
@@ -116,6 +134,8 @@ pub struct Oracle {
     away: Vec<Option<Duration>>,
     /// Run time at which the last stall of lifesign ended.
     stalled: Duration,
+    /// Hosts whose agent is given up.
+    lost: Vec<bool>,
 }
 
 impl Oracle {
@@ -135,12 +155,16 @@ impl Oracle {
             beat: None,
             interval: None,
             beats: 0,
+            heard_at: None,
             progress: (Duration::ZERO, None),
             failing: None,
             announced_stop: false,
             known: false,
-            process: None,
+            evidence: Evidence::default(),
             acting: None,
+            order: None,
+            process_at_open: None,
+            answered: None,
             paused: false,
             opened: Vec::new(),
         };
@@ -154,6 +178,7 @@ impl Oracle {
             life_began: Duration::ZERO,
             away: vec![None; plan.hosts.len()],
             stalled: Duration::ZERO,
+            lost: vec![false; plan.hosts.len()],
         }
     }
 
@@ -187,21 +212,25 @@ impl Oracle {
         self.adopting = true;
         for watch in &mut self.watches {
             watch.acting = None;
+            watch.order = None;
         }
     }
 
     /// Lifesign starts.
-    pub fn life_begins(&mut self, run: Duration) {
+    pub fn life_begins(&mut self, plan: &Plan, run: Duration) {
         self.adopting = true;
         self.life_began = run;
+        self.lost.fill(false);
         self.books.life_begins(run);
-        for watch in &mut self.watches {
+        for (watch, spec) in self.watches.iter_mut().zip(&plan.spec.services) {
             watch.quiet = watch.quiet.max(run);
             watch.well = watch.well.max(run);
             watch.beat = None;
             watch.beats = 0;
             watch.failing = None;
-            watch.process = None;
+            watch.evidence = Evidence::of_a_new_life(spec, run);
+            watch.process_at_open = None;
+            watch.answered = None;
             watch.progress = (run, None);
         }
     }
@@ -218,6 +247,10 @@ impl Oracle {
             watch.incident = view.incident_id.map(|id| id.0);
             watch.paused = view.paused;
             watch.known = view.last_heartbeat_at.is_some();
+            watch.heard_at = view.last_heartbeat_at;
+            // An announced stop is remembered with the state it led to.
+            watch.announced_stop &=
+                (view.state, view.reason) == (State::Down, Some(Reason::StoppedByOperator));
             watch.progress.0 = run;
             bump(&mut self.counts, view.state, 1);
         }

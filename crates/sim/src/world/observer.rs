@@ -7,6 +7,7 @@ use std::time::Duration;
 use lifesign_core::effect::Effect;
 use lifesign_core::engine::{Engine, Past, STALL, TICK};
 use lifesign_core::input::{DeliveryReport, Input};
+use lifesign_core::model::ServiceId;
 use lifesign_core::time::{Mono, Now, Wall};
 
 use super::plan::{HostKind, Plan};
@@ -242,7 +243,7 @@ impl World {
             effects: Vec::new(),
         });
         self.observer.engine.restore(began, past);
-        self.oracle.life_begins(self.observer.run);
+        self.oracle.life_begins(&self.plan, self.observer.run);
         self.step(Input::Configure(Arc::clone(&self.plan.spec)));
         let services = self.observer.engine.services(began);
         self.oracle.adopt(&services, self.observer.run);
@@ -266,7 +267,8 @@ impl World {
     /// As [`World::step`], with clocks read when the input was received.
     fn step_at(&mut self, now: Now, input: Input) {
         let gap = self.observer.last_mono.map_or(Duration::ZERO, |last| now.mono.since(last));
-        self.observer.last_mono = Some(now.mono);
+        // An order may be taken before what was received earlier: the clock of the engine never goes back.
+        self.observer.last_mono = self.observer.last_mono.max(Some(now.mono));
         self.observer.run += if gap > STALL { TICK } else { gap };
         if gap > STALL {
             self.oracle.stalled(self.observer.run);
@@ -280,7 +282,8 @@ impl World {
             self.figures.beats += 1;
         }
         self.count_steps(&input);
-        self.oracle.given(&self.plan, &self.truth, &input, run);
+        self.oracle.given(&self.plan, &input, run, now.wall);
+        let about = subject(&input);
         let mut effects = Vec::new();
         if let Some(record) = &mut self.observer.record {
             record.inputs.push((now, input.clone()));
@@ -303,6 +306,9 @@ impl World {
             self.keep(effects);
         }
         self.oracle.counted(self.observer.engine.counts());
+        if let Some(view) = about.and_then(|service| self.observer.engine.service(service.as_str(), now)) {
+            self.oracle.shown(&view);
+        }
     }
 
     /// Ticks must not come faster than there is something to do.
@@ -418,6 +424,19 @@ impl World {
             let at = effects.iter().zip(&record.effects).position(|(one, other)| one != other);
             self.oracle.violate(Rule::Replay, format!("the replay differs from effect {at:?} on"));
         }
+    }
+}
+
+/// The service whose view is looked at after this input.
+fn subject(input: &Input) -> Option<ServiceId> {
+    match input {
+        Input::Unit { service, .. } | Input::Check { service, .. } => Some(service.clone()),
+        Input::ActionDone(report) => Some(report.service.clone()),
+        Input::Late { input, .. } => match &**input {
+            Input::Beat(beat) => Some(beat.service.clone()),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -67,7 +67,7 @@ impl World {
     }
 
     /// The same engine after a restart of lifesign that lost nothing that was written.
-    fn restarted(&self, spec: &Spec, down_for: Duration) -> Self {
+    pub(super) fn restarted(&self, spec: &Spec, down_for: Duration) -> Self {
         let mut past = Past { next_incident: 100, ..Past::default() };
         let mut memories: BTreeMap<ServiceId, Memory> = BTreeMap::new();
         let mut incidents: BTreeMap<IncidentId, Incident> = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod corners;
 mod detection;
+mod found;
 mod reference;
 
 use std::collections::HashSet;
