@@ -9,6 +9,7 @@ mod ack;
 mod heartbeat;
 mod json;
 mod limits;
+pub mod link;
 pub mod local;
 mod problem;
 pub mod trace;
