@@ -102,6 +102,7 @@ impl<C, R> Partial<C, R> {
         for route in self.routes.right() {
             receivers.expect_all(&route.receivers, cx);
         }
+        check_touched(node, &services, cx);
     }
 
     /// A rule cannot restart what has no unit.
@@ -154,6 +155,23 @@ impl<C, R> Partial<C, R> {
                     None => path.push((next.as_str(), 0)),
                 }
             }
+        }
+    }
+}
+
+/// Each file of `agent.local.touched` is the heartbeat of a service that there is, or may come to be.
+fn check_touched(node: &Node, services: &Names<'_>, cx: &mut Cx) {
+    let key = |path: &[&str]| path.iter().try_fold(node, |node, key| node.get(key));
+    let Some(Node { value: Value::Map(entries), .. }) = key(&["agent", "local", "touched"]) else { return };
+    let is_found = matches!(key(&["discover", "include"]), Some(Node { value: Value::List(all), .. }) if !all.is_empty());
+    let is_created =
+        key(&["heartbeats", "create_unknown"]).is_some_and(|value| value.value == Value::Bool(true));
+    for entry in entries {
+        if let Err(why) = ServiceId::new(&entry.key) {
+            let what = format!("`{}` cannot be the id of a service", shorten(&entry.key, 60));
+            cx.error(entry.key_span, what).hint(why.to_string());
+        } else if !is_found && !is_created {
+            services.expect(&entry.key, entry.key_span, cx);
         }
     }
 }

@@ -203,12 +203,18 @@ pub enum LogLevel {
 words!(LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" });
 
 record! {
-    /// lifesign's own log, on standard error.
+    /// lifesign's own log: on standard error, or as a service in the system's log, and in a file where one is named.
     pub struct Log {
         /// The form of a line.
         format: LogFormat = "plain",
         /// The least important lines that are written.
         level: LogLevel = "info",
+        /// A file for the log as well, such as `/var/log/lifesign/lifesign.log`; made where it is missing, with its folder, readable by its owner only. One that cannot be written is warned of and tried again. None where unset.
+        file: Option<PathBuf>,
+        /// Size at which the file is turned over: it becomes `FILE.1`, that one `FILE.2`, and so on.
+        file_size: Bytes [65_536..=1_073_741_824] = "10MiB",
+        /// Most files, the newest included; what is older is removed.
+        files: u32 [1..=100] = 5,
     }
 }
 

@@ -29,7 +29,9 @@ fn main() -> ExitCode {
         }
     };
     let lang = cli.lang();
-    match command::run(cli) {
+    let result = command::run(cli);
+    logging::finish();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             print::error(lang, &failure);

@@ -12,6 +12,7 @@ pub mod auth;
 pub mod engine;
 pub mod events;
 mod figures;
+pub mod hold;
 pub mod limits;
 mod listener;
 pub mod outbox;

@@ -100,7 +100,12 @@ impl Reloader {
             Err(error) => error.to_string(),
         };
         match &result {
-            Ok(done) => tracing::info!(services = done.services, %by, "Configuration reloaded"),
+            Ok(done) => {
+                for warning in &done.warnings {
+                    tracing::warn!(warning, "The configuration works, but should not stay as it is");
+                }
+                tracing::info!(services = done.services, %by, "Configuration reloaded");
+            }
             Err(error) => tracing::warn!(%error, %by, "Configuration not reloaded"),
         }
         let (at, action) = (self.clock.now().wall, "reload".into());

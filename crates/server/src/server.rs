@@ -17,6 +17,7 @@ use crate::auth::{Access, AccessTable, Sessions, Undeclared, guard_pages, login_
 use crate::engine::{self, Clock, Follow, Loop, Watch, Work};
 use crate::events::Events;
 use crate::figures::Figures;
+use crate::hold::OnHold;
 use crate::limits::{Limits, Network};
 use crate::listener::{self, Serving};
 use crate::outbox::{self, Outbox, Recipient};
@@ -116,6 +117,7 @@ impl Server {
                 clock: parts.clock.clone(),
                 one_at_a_time: Arc::new(Mutex::new(())),
             },
+            hold: OnHold::default(),
             followers: Arc::new(Semaphore::new(parts.limits.followers)),
             limits: Arc::new(parts.limits),
             external_url,

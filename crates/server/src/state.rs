@@ -12,6 +12,7 @@ use crate::auth::{Access, Sessions};
 use crate::engine::{Clock, EngineHandle};
 use crate::events::Events;
 use crate::figures::Figures;
+use crate::hold::OnHold;
 use crate::limits::Limits;
 use crate::reload::Reloader;
 
@@ -34,6 +35,8 @@ pub struct AppState {
     pub clock: Clock,
     /// Reads the configuration again.
     pub reloader: Reloader,
+    /// Whether alerts and restarts of all services are held.
+    pub hold: OnHold,
     /// Limits of the HTTP side.
     pub limits: Arc<Limits>,
     /// Where people reach this server, without a slash at the end; `None`: nobody said.

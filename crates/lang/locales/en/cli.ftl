@@ -16,6 +16,7 @@ cli-column-closed = CLOSED
 cli-column-acknowledged = TAKEN BY
 
 cli-paused = paused
+cli-on-hold = Lifesign is paused: alerts and restarts of all services are held. Watching goes on.
 cli-open = open
 cli-no-services = No services are watched yet.
 cli-no-incidents = No incidents.

@@ -28,6 +28,7 @@ ui-keys-off = Turn single-key shortcuts on
 ui-state-and-reason = { $state }: { $reason }
 ui-say = { $service }: { $phrase }.
 ui-paused = paused
+ui-on-hold = Lifesign is paused: alerts and restarts of all services are held. Watching goes on.
 ui-for = for
 ui-now = now
 ui-all = All

@@ -16,6 +16,7 @@ cli-column-closed = 关闭
 cli-column-acknowledged = 认领人
 
 cli-paused = 已暂停
+cli-on-hold = Lifesign 已暂停：所有服务继续监控，但不告警、不重启。
 cli-open = 未关闭
 cli-no-services = 尚未监控任何服务。
 cli-no-incidents = 没有事件。

@@ -28,6 +28,7 @@ ui-keys-off = 开启单键快捷键
 ui-state-and-reason = { $state }：{ $reason }
 ui-say = { $service }：{ $phrase }。
 ui-paused = 已暂停
+ui-on-hold = Lifesign 已暂停：所有服务继续监控，但不告警、不重启。
 ui-for = 已持续
 ui-now = 现在
 ui-all = 全部

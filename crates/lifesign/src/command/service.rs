@@ -93,6 +93,7 @@ fn own(what: &Install) -> Result<Definition, Failure> {
     let is_default = beside.as_ref() == Some(&config.server.data_dir);
     let data_dir =
         if is_default { service::default_data_dir(&what.name) } else { absolute(&config.server.data_dir)? };
+    let writes = written_by(config, &data_dir)?;
     let mut argv = vec![executable()?];
     argv.extend(service_main::command_of(&what.name));
     argv.extend(["-c".to_owned(), text(&file)?]);
@@ -112,6 +113,7 @@ fn own(what: &Install) -> Result<Definition, Failure> {
         account: what.account.clone(),
         data_dir,
         reads: read_by(&file, what.env.as_deref()),
+        writes,
         controls: controlled(config),
         kind: kind(config),
     })
@@ -125,6 +127,14 @@ fn read_by(file: &Path, env: Option<&str>) -> Vec<PathBuf> {
         Some(file.with_file_name(format!("{stem}.{env}.{ending}"))).filter(|overlay| overlay.exists())
     });
     std::iter::once(file.to_owned()).chain(overlay).collect()
+}
+
+/// The folder of the log file, unless that is in the data folder anyway.
+fn written_by(config: &Configuration, data_dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let Some(log) = &config.log.file else { return Ok(Vec::new()) };
+    let log = absolute(log)?;
+    let folder = log.parent().filter(|folder| !folder.starts_with(data_dir));
+    Ok(folder.map(Path::to_owned).into_iter().collect())
 }
 
 /// What lifesign restarts by itself, and so must be able to start and stop.
@@ -177,6 +187,7 @@ fn wrapped(what: &Install) -> Result<Definition, Failure> {
         account: what.account.clone(),
         data_dir,
         reads: Vec::new(),
+        writes: Vec::new(),
         controls: Vec::new(),
         kind: Kind::Wrapper,
     })

@@ -44,9 +44,13 @@ struct Check {
 
 pub(super) fn all(remote: &Remote, lang: Lang, json: bool) -> Result<(), Failure> {
     let items = remote.list("/api/v1/services")?;
+    let is_on_hold = is_on_hold(remote);
     if json {
-        print::json(&serde_json::json!({ "items": items, "next": null }));
+        print::json(&serde_json::json!({ "items": items, "next": null, "paused": is_on_hold }));
         return Ok(());
+    }
+    if is_on_hold {
+        print::line(print::coloured(&lang.word("cli-on-hold"), Colour::Yellow));
     }
     let mut services = items
         .into_iter()
@@ -82,6 +86,12 @@ pub(super) fn all(remote: &Remote, lang: Lang, json: bool) -> Result<(), Failure
         .collect();
     print::table(&head, &rows);
     Ok(())
+}
+
+/// Whether the service manager has put all of lifesign on hold. Something in between that lets `/readyz` not through
+/// is no reason to fail: the services have answered.
+fn is_on_hold(remote: &Remote) -> bool {
+    remote.health().is_ok_and(|health| health["paused"] == true)
 }
 
 /// The worst comes first.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lifesign_core::view::Counts;
 use lifesign_os::service::host::Reporter;
-use lifesign_server::engine::EngineHandle;
+use lifesign_server::AppState;
 
 /// Between two looks where there is no watchdog.
 const LOOK: Duration = Duration::from_secs(10);
@@ -13,16 +13,16 @@ const LOOK: Duration = Duration::from_secs(10);
 ///
 /// What is asked goes the way of every heartbeat, through the engine's own loop. A process whose timer task lives
 /// while its engine stands still is just what the watchdog is for.
-pub(crate) async fn take_care(reporter: Reporter, engine: EngineHandle, care: Care) {
+pub(crate) async fn take_care(reporter: Reporter, state: AppState) {
     let watchdog = reporter.watchdog();
     // Two of four signs may be late before the manager acts.
     let pause = watchdog.map_or(LOOK, |limit| (limit / 4).min(LOOK));
     loop {
-        let counts = tokio::time::timeout(pause, engine.read(|engine, _now| engine.counts())).await;
+        let counts = tokio::time::timeout(pause, state.engine.read(|engine, _now| engine.counts())).await;
         match counts {
             Ok(Ok(counts)) => {
                 reporter.alive();
-                reporter.status(&line(&counts, *care.paused.borrow()));
+                reporter.status(&line(&counts, state.hold.is_set()));
             }
             // The engine is gone: everything stops anyway.
             Ok(Err(_)) => return std::future::pending().await,
@@ -32,13 +32,6 @@ pub(crate) async fn take_care(reporter: Reporter, engine: EngineHandle, care: Ca
         }
         tokio::time::sleep(pause).await;
     }
-}
-
-/// What the line tells beside the engine's counts.
-#[derive(Debug, Clone)]
-pub(crate) struct Care {
-    /// Whether alerts and restarts are held.
-    pub(crate) paused: tokio::sync::watch::Receiver<bool>,
 }
 
 /// `12 services: 10 up, 1 degraded, 1 down`; states without a service are left out.

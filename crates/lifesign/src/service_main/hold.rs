@@ -14,8 +14,9 @@ use anyhow::Context;
 use lifesign_core::engine::Answer;
 use lifesign_core::input::Order;
 use lifesign_core::model::ServiceId;
+use lifesign_server::AppState;
 use lifesign_server::engine::EngineHandle;
-use tokio::sync::watch;
+use lifesign_server::hold::OnHold;
 
 /// The file that names the services held, beside the store.
 const FILE: &str = "held.json";
@@ -26,22 +27,18 @@ const BY: &str = "service manager";
 pub(crate) struct Hold {
     engine: EngineHandle,
     file: PathBuf,
-    paused: watch::Sender<bool>,
+    /// Where all screens look.
+    shown: OnHold,
 }
 
 impl Hold {
-    pub(crate) fn new(engine: EngineHandle, data_dir: &Path) -> Self {
-        Self { engine, file: data_dir.join(FILE), paused: watch::Sender::new(false) }
+    pub(crate) fn new(state: &AppState, data_dir: &Path) -> Self {
+        Self { engine: state.engine.clone(), file: data_dir.join(FILE), shown: state.hold.clone() }
     }
 
     /// Whether all services are held.
     pub(crate) fn is_paused(&self) -> bool {
-        *self.paused.borrow()
-    }
-
-    /// Whether all services are held, for those who want to follow it.
-    pub(crate) fn follow(&self) -> watch::Receiver<bool> {
-        self.paused.subscribe()
+        self.shown.is_set()
     }
 
     /// Holds every service that is not paused yet; called again it takes in those that have come since.
@@ -60,7 +57,7 @@ impl Hold {
         for id in new {
             self.order(Order::Pause(id)).await?;
         }
-        self.paused.send_replace(true);
+        self.shown.set(true);
         Ok(held.len())
     }
 
@@ -79,7 +76,7 @@ impl Hold {
             }
             _ => {}
         }
-        self.paused.send_replace(false);
+        self.shown.set(false);
         Ok(held.len())
     }
 

@@ -10,7 +10,7 @@ use std::io;
 use lifesign_lang::Lang;
 use lifesign_os::service::host;
 
-pub(crate) use self::care::{Care, take_care};
+pub(crate) use self::care::take_care;
 pub(crate) use self::hold::Hold;
 
 use crate::cli::service::{Run, RunWrapped};
@@ -35,19 +35,27 @@ pub(crate) fn run(what: &Run, lang: Lang) -> Result<(), Failure> {
 pub(crate) fn run_wrapped(what: &RunWrapped, lang: Lang) -> Result<(), Failure> {
     logging::open_system_log(&what.name);
     let wrapped = what.clone();
-    end(host::run(&what.name, move |host| outcome(lang, wrapped::run(host, &wrapped))))
+    end(host::run(&what.name, move |host| {
+        let result = wrapped::run(host, &wrapped);
+        if let Err(failure) = &result {
+            logging::fail(event_id::START_FAILED, &failure.to_string());
+        }
+        outcome(lang, result)
+    }))
 }
 
-/// Writes down why it failed, where those look who see only a stopped service; gives the exit code.
+/// The exit code; what went wrong stands in the log by then.
 fn outcome(lang: Lang, result: Result<(), Failure>) -> u8 {
-    match result {
+    let code = match result {
         Ok(()) => 0,
         Err(failure) => {
-            logging::fail_early(event_id::START_FAILED, &failure.to_string());
             print::error(lang, &failure);
             failure.code()
         }
-    }
+    };
+    // Before the manager hears of the end, as it may end the process then.
+    logging::finish();
+    code
 }
 
 /// The process ends with the code that the service manager was told.

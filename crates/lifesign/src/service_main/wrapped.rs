@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use lifesign_config::Bytes;
 use lifesign_config::server::{Log, LogFormat, LogLevel};
 use lifesign_core::evidence::{Exit, UnitReport, UnitState};
 use lifesign_os::process::{ProcessSpec, Supervised};
@@ -31,7 +32,14 @@ const WELL_AFTER: Duration = Duration::from_secs(600);
 const REPORTS: usize = 64;
 
 pub(super) fn run(host: Host, wrapped: &RunWrapped) -> Result<(), Failure> {
-    logging::start(&Log { format: LogFormat::Plain, level: LogLevel::Info });
+    let log = Log {
+        format: LogFormat::Plain,
+        level: LogLevel::Info,
+        file: None,
+        file_size: Bytes(10 << 20),
+        files: 1,
+    };
+    logging::start(&log);
     std::fs::create_dir_all(&wrapped.data_dir)
         .with_context(|| format!("failed to make the folder {}", wrapped.data_dir.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

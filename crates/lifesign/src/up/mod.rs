@@ -8,6 +8,7 @@ mod banner;
 mod discovered;
 pub(crate) mod kinds;
 mod local;
+mod restart_only;
 mod translate;
 
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ use crate::cli::Up;
 use crate::command::{load_configuration, problem_lines};
 use crate::data;
 use crate::failure::Failure;
-use crate::service_main::{Care, Hold, take_care};
+use crate::service_main::{Hold, take_care};
 use crate::{event_id, logging, print};
 
 /// Observations on their way from the agent to the engine. When it is full, observers wait.
@@ -54,6 +55,18 @@ pub(crate) fn run(up: &Up, lang: Lang) -> Result<(), Failure> {
 
 /// Runs until told to stop, by a service manager or by a person.
 pub(crate) fn run_under(host: Host, up: &Up, lang: Lang) -> Result<(), Failure> {
+    let mut at_work = false;
+    let result = work(host, up, lang, &mut at_work);
+    if let Err(failure) = &result
+        && !at_work
+    {
+        logging::fail(event_id::START_FAILED, &failure.to_string());
+    }
+    result
+}
+
+/// [`run_under`]; `at_work` is set as soon as the start has succeeded.
+fn work(host: Host, up: &Up, lang: Lang, at_work: &mut bool) -> Result<(), Failure> {
     let file = &up.file;
     let mut loaded = load_configuration(&file.config, file.env.as_deref())?;
     if let Some(data_dir) = &up.data_dir {
@@ -72,7 +85,7 @@ pub(crate) fn run_under(host: Host, up: &Up, lang: Lang) -> Result<(), Failure> 
         .build()
         .context("failed to start the runtime")?;
     let source = Source { path: file.config.clone(), env: file.env.clone(), data_dir: up.data_dir.clone() };
-    runtime.block_on(serve(loaded, source, host, lang)).map_err(Failure::from)
+    runtime.block_on(serve(loaded, source, host, lang, at_work)).map_err(Failure::from)
 }
 
 /// Where the configuration came from, for reading it again.
@@ -94,7 +107,13 @@ fn refuse_remote_agent(config: &Configuration) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -> anyhow::Result<()> {
+async fn serve(
+    mut loaded: Checked,
+    source: Source,
+    service: Host,
+    lang: Lang,
+    at_work: &mut bool,
+) -> anyhow::Result<()> {
     // Requests first: one that comes during the start is not lost.
     let mut requests = service.requests().context("failed to listen for signals")?;
     let reporter = service.reporter;
@@ -130,7 +149,13 @@ async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -
         access: translate::access(config, &around)?,
         inputs: observations,
         work,
-        load: load_again(source, Arc::clone(&around), commands.clone(), discover),
+        load: load_again(
+            source,
+            Arc::new(loaded.config.clone()),
+            Arc::clone(&around),
+            commands.clone(),
+            discover,
+        ),
         board: board.clone(),
         limits: translate::limits(config),
         is_metrics_open: config.server.open_metrics,
@@ -152,7 +177,7 @@ async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -
         supervisor.stop().await;
         return Err(error);
     }
-    let hold = Hold::new(state.engine.clone(), &around.data_dir);
+    let hold = Hold::new(&state, &around.data_dir);
     // One that died while it was paused is running again, as its manager sees it.
     hold.resume().await?;
     data::remember_server(&around.listening.to_string(), &around.data_dir);
@@ -162,12 +187,12 @@ async fn serve(mut loaded: Checked, source: Source, service: Host, lang: Lang) -
     }
     let ready = format!("Watching {} services", spec.services.len());
     reporter.ready(&ready);
-    let care =
-        tokio::spawn(take_care(reporter.clone(), state.engine.clone(), Care { paused: hold.follow() }));
+    let care = tokio::spawn(take_care(reporter.clone(), state.clone()));
     tracing::info!(
         event_id = event_id::READY, listening = %around.listening, services = spec.services.len(), host = %around.host,
         "Lifesign is ready"
     );
+    *at_work = true;
 
     // A service that appears later is watched, too.
     let _following = discovered::follow(found, state.reloader.clone());
@@ -283,15 +308,17 @@ fn link(mut work: mpsc::Receiver<Work>, commands: mpsc::Sender<Command>) -> Comp
     })
 }
 
-/// Reads the configuration again, for a reload.
+/// Reads the configuration again, for a reload. `started`: with what this process was started.
 fn load_again(
     source: Source,
+    started: Arc<Configuration>,
     around: Arc<Surroundings>,
     commands: mpsc::Sender<Command>,
     discover: watch::Sender<Found>,
 ) -> Load {
     Arc::new(move || {
-        let (source, around, commands) = (source.clone(), Arc::clone(&around), commands.clone());
+        let (source, started, around, commands) =
+            (source.clone(), Arc::clone(&started), Arc::clone(&around), commands.clone());
         let discover = discover.clone();
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || {
@@ -307,27 +334,27 @@ fn load_again(
             let mut loaded = read.await.map_err(|error| vec![error.to_string()])??;
             let found = discovered::add(&mut loaded.config).await;
             let then = move || drop(discover.send_replace(found));
-            fresh(&loaded, &around, commands, then).map_err(|error| vec![format!("{error:#}")])
+            fresh(loaded, &started, &around, commands, then).map_err(|error| vec![format!("{error:#}")])
         })
     })
 }
 
 fn fresh(
-    loaded: &Checked,
+    mut loaded: Checked,
+    started: &Configuration,
     around: &Arc<Surroundings>,
     commands: mpsc::Sender<Command>,
     then: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<Fresh> {
-    let config = &loaded.config;
     let mut warnings = problem_lines(&loaded.warnings, Level::Warning);
-    let moved = config.server.data_dir != around.data_dir
-        || (config.server.listen != around.listening && config.server.listen.port() != 0);
-    if moved {
-        warnings.push("`server.listen` and `server.data_dir` change only with a new start".to_owned());
+    let late = restart_only::changed(started, &loaded.config);
+    if !late.is_empty() {
+        let keys = late.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        warnings.push(format!("changed, but taken over only by a new start of lifesign: {keys}"));
     }
-    if host_name(config) != around.host {
-        warnings.push("`agent.host` changes only with a new start".to_owned());
-    }
+    // What supervised programs are told must be what is open.
+    loaded.config.agent.local.clone_from(&started.agent.local);
+    let config = &loaded.config;
     let assignments = translate::assignments(config, around);
     Ok(Fresh {
         watch: translate::watch(config, &around.host),

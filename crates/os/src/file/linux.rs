@@ -12,6 +12,11 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// A file to append to: a new one with mode 0600 from its first moment; one that is there keeps its mode.
+pub(super) fn append_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
 /// Puts `draft` in the place of `path`, and makes the directory remember it.
 pub(super) fn replace(draft: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(draft, path)?;
@@ -41,6 +46,18 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         write_private(&path, b"secret").unwrap();
         assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_file_of_lines_is_for_its_owner_alone_unless_somebody_had_opened_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, old) = (dir.path().join("new.log"), dir.path().join("old.log"));
+        append_private(&new).unwrap();
+        assert_eq!(mode(&new), 0o600);
+        std::fs::write(&old, "").unwrap();
+        std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o640)).unwrap();
+        append_private(&old).unwrap();
+        assert_eq!(mode(&old), 0o640);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;
+pub mod rolling;
 
 /// Name of the lock file inside the directory it locks.
 pub const LOCK_FILE: &str = "lifesign.lock";

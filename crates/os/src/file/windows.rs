@@ -12,7 +12,8 @@ use windows_sys::Win32::Security::Authorization::{
 };
 use windows_sys::Win32::Security::{PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES};
 use windows_sys::Win32::Storage::FileSystem::{
-    CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_SHARE_DELETE, FILE_SHARE_READ,
+    CREATE_NEW, CreateFileW, FILE_APPEND_DATA, FILE_ATTRIBUTE_NORMAL, FILE_CREATION_DISPOSITION,
+    FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, OPEN_ALWAYS, SYNCHRONIZE,
 };
 use windows_sys::Win32::System::Memory::{
     CreateFileMappingW, FILE_MAP_READ, MapViewOfFile, PAGE_READONLY, UnmapViewOfFile,
@@ -31,6 +32,16 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
+    open_owned(path, GENERIC_WRITE, CREATE_NEW)
+}
+
+/// A file to append to: a new one for the owner, SYSTEM and Administrators; one that is there keeps its access list.
+pub(super) fn append_private(path: &Path) -> io::Result<File> {
+    open_owned(path, FILE_APPEND_DATA | FILE_READ_ATTRIBUTES | SYNCHRONIZE, OPEN_ALWAYS)
+}
+
+/// Opens a file with these rights. One that this makes is for the owner, SYSTEM and Administrators.
+fn open_owned(path: &Path, rights: u32, how: FILE_CREATION_DISPOSITION) -> io::Result<File> {
     let descriptor = Descriptor::parse(OWNER_ONLY)?;
     let attributes = SECURITY_ATTRIBUTES {
         nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
@@ -42,10 +53,10 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     let handle = unsafe {
         CreateFileW(
             path.as_ptr(),
-            GENERIC_WRITE,
+            rights,
             FILE_SHARE_READ | FILE_SHARE_DELETE,
             &raw const attributes,
-            CREATE_NEW,
+            how,
             FILE_ATTRIBUTE_NORMAL,
             null_mut(),
         )

@@ -84,6 +84,9 @@ pub struct Definition {
     pub data_dir: PathBuf,
     /// Files it must be able to read: its configuration.
     pub reads: Vec<PathBuf>,
+    /// Further folders it writes to, absolute: that of its log file. Made for the account alone when missing; one that
+    /// is there keeps its owner and its rights.
+    pub writes: Vec<PathBuf>,
     /// Units or services it may start and stop.
     pub controls: Vec<String>,
     /// What it runs.
@@ -263,7 +266,7 @@ fn check(definition: &Definition) -> Result<(), ServiceError> {
     };
     let paths = std::iter::once(std::path::Path::new(program))
         .chain([definition.data_dir.as_path()])
-        .chain(definition.reads.iter().map(PathBuf::as_path));
+        .chain(definition.reads.iter().chain(&definition.writes).map(PathBuf::as_path));
     for path in paths {
         if !path.is_absolute() {
             return Err(ServiceError::Invalid(format!("{} is not an absolute path", path.display())));

@@ -21,6 +21,9 @@ const TURNS_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Health {
     /// `UP` or `DOWN`.
     status: &'static str,
+    /// Whether alerts and restarts of all services are held; watching goes on, so it is ready all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<bool>,
     /// Each part.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     details: BTreeMap<String, Part>,
@@ -59,12 +62,13 @@ impl Health {
 pub(super) async fn livez(State(state): State<AppState>) -> Response {
     let turns = turns(&state).await;
     let status = if turns { "UP" } else { "DOWN" };
-    Health { status, details: BTreeMap::new() }.answer()
+    Health { status, paused: None, details: BTreeMap::new() }.answer()
 }
 
 /// Whether it does its work
 ///
-/// 200 once state is restored and every part is at work.
+/// 200 once state is restored and every part is at work. `paused` says whether the service manager has put alerts
+/// and restarts of all services on hold.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", security(()),
     responses(
@@ -94,7 +98,7 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Response {
     let status = if trouble.is_none() { "UP" } else { "DOWN" };
     details.insert("store".to_owned(), Part { status, error: trouble, restarts: None });
     let status = if details.values().all(|part| part.status == "UP") { "UP" } else { "DOWN" };
-    Health { status, details }.answer()
+    Health { status, paused: Some(state.hold.is_set()), details }.answer()
 }
 
 async fn turns(state: &AppState) -> bool {

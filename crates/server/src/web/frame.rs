@@ -45,6 +45,9 @@ pub(super) fn page(title: &str, look: &Look, main: &Markup) -> Markup {
                 a.skip href="#main" { (lang.word("ui-skip")) }
                 header.top { div #top { (top(look)) } }
                 p.lost #lost role="alert" hidden { (lang.word("ui-connection-lost")) }
+                div #hold role="status" {
+                    @if look.on_hold { p.hold { (lang.word("ui-on-hold")) } }
+                }
                 div.for-ears #say role="status" {}
                 @if let Some(flash) = &look.flash {
                     div.flash.is-bad[flash.refused] role="status" { p { (lang.word(flash.key)) } }

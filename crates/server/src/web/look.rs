@@ -109,6 +109,8 @@ pub(super) struct Look {
     pub(super) reader: Option<Reader>,
     /// Open incidents, for title, icon and navigation.
     pub(super) open_incidents: usize,
+    /// Whether alerts and restarts of all services are held.
+    pub(super) on_hold: bool,
     /// What the page says about the order that led to it.
     pub(super) flash: Option<Flash>,
 }

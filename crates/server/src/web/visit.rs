@@ -36,6 +36,7 @@ impl FromRequestParts<AppState> for Visit {
                 may_write: caller.may(Privilege::Write),
             }),
             open_incidents: 0,
+            on_hold: caller.is_some() && state.hold.is_set(),
             flash: flash(parts.uri.query().unwrap_or_default()),
         };
         let by = caller.map_or_else(|| "".into(), |caller| Arc::clone(&caller.name));

@@ -9,11 +9,12 @@ use crate::house::*;
 const CRASHED: UnitState = UnitState::Stopped { ordered: false, exit: Exit::Code(3) };
 
 /// A page, as somebody who has logged in with `cookie` sees it.
-async fn page(house: &House, path: &str, cookie: &str) -> Reply {
+pub(crate) async fn page(house: &House, path: &str, cookie: &str) -> Reply {
     house.request(Request::builder().uri(path).header("cookie", cookie), "").await
 }
 
-async fn log_in(house: &House) -> String {
+/// The cookie of somebody who has logged in as admin.
+pub(crate) async fn log_in(house: &House) -> String {
     let request = Request::builder()
         .method(Method::POST)
         .uri("/login")

@@ -7,6 +7,7 @@ mod disk;
 mod document;
 mod events;
 mod explain;
+mod hold;
 mod hostile;
 mod house;
 mod modes;

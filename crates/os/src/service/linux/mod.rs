@@ -49,6 +49,9 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     {
         steps.push(make_folder(&definition.data_dir, user, mode)?);
     }
+    for folder in &definition.writes {
+        steps.push(make_missing(folder, account.name(), mode)?);
+    }
     for file in &definition.reads {
         if let Some(user) = account.name() {
             steps.push(let_read(file, user, mode)?);
@@ -285,7 +288,8 @@ fn need_root(doing: &str, mode: Mode) -> Result<(), ServiceError> {
 /// A service that cannot see its own program or configuration would fail at its start with a number.
 fn refuse_hidden(definition: &Definition) -> Result<(), ServiceError> {
     let program = definition.argv.first().map(PathBuf::from);
-    let paths = program.iter().chain(&definition.reads).chain([&definition.data_dir]);
+    let paths =
+        program.iter().chain(&definition.reads).chain(&definition.writes).chain([&definition.data_dir]);
     for path in paths {
         // A link may lead there.
         let real = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -375,6 +379,17 @@ fn make_folder(path: &Path, user: &str, mode: Mode) -> Result<Step, ServiceError
     })();
     made.map_err(|error: io::Error| ServiceError::failed(&what, error))?;
     Ok(Step::new(what, Outcome::Done))
+}
+
+/// A folder that others may use, too: made for the account alone where it is missing, else left as it is.
+fn make_missing(path: &Path, user: Option<&str>, mode: Mode) -> Result<Step, ServiceError> {
+    match user {
+        Some(user) if !path.exists() => make_folder(path, user, mode),
+        _ => Ok(Step::new(
+            format!("keep {} as it is, and let the service write there", path.display()),
+            Outcome::Unchanged,
+        )),
+    }
 }
 
 /// Lets the account's group read a file that not everybody may read. Who owns it, and others, keep their rights.
@@ -512,6 +527,7 @@ mod tests {
             account: None,
             data_dir: "/var/lib/lifesign".into(),
             reads: Vec::new(),
+            writes: vec!["/var/log/lifesign-of-no-machine".into()],
             controls: vec!["orders.service".to_owned()],
             kind: Kind::Monitor,
         }
@@ -525,6 +541,7 @@ mod tests {
             "write /etc/sysusers.d/lifesign.conf",
             "write /etc/polkit-1/rules.d/50-lifesign.rules",
             "write /etc/systemd/system/lifesign.service",
+            "make /var/log/lifesign-of-no-machine for lifesign alone",
             "systemctl enable lifesign.service",
         ] {
             assert!(all.contains(&part), "{part}: {all:?}");

@@ -55,6 +55,10 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
     } else {
         put!("ReadWritePaths={}", quote(&data.display().to_string()));
     }
+    for folder in &definition.writes {
+        // The minus: a folder that is gone costs the log, not the monitor.
+        put!("ReadWritePaths=-{}", quote(&folder.display().to_string()));
+    }
     put!("UMask=0077");
     put!("LimitNOFILE=65536");
     put!("");
@@ -162,6 +166,7 @@ mod tests {
             account: None,
             data_dir: "/var/lib/lifesign".into(),
             reads: Vec::new(),
+            writes: vec!["/var/log/life sign".into()],
             controls: Vec::new(),
             kind,
         }
@@ -177,6 +182,7 @@ mod tests {
             "Restart=on-failure",
             "User=lifesign",
             "StateDirectory=lifesign",
+            "ReadWritePaths=-\"/var/log/life sign\"",
             "MemoryDenyWriteExecute=yes",
             "Description=Lifesign 100%%",
             "ExecStart=/usr/local/bin/lifesign up -c \"/etc/lifesign/my file.yaml\"",

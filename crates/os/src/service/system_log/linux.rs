@@ -52,7 +52,7 @@ fn datagram(name: &str, record: &Record<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     field(&mut bytes, "PRIORITY", priority);
     field(&mut bytes, "SYSLOG_IDENTIFIER", name);
-    field(&mut bytes, "MESSAGE", record.message);
+    field(&mut bytes, "MESSAGE", &sentence(record));
     if let Some(event) = record.event {
         field(&mut bytes, "LIFESIGN_EVENT", &event.to_string());
     }
@@ -66,6 +66,15 @@ fn datagram(name: &str, record: &Record<'_>) -> Vec<u8> {
         field(&mut bytes, &format!("LIFESIGN_{name}"), value);
     }
     bytes
+}
+
+/// What `journalctl` shows where nobody asks for fields: the message with its facts.
+fn sentence(record: &Record<'_>) -> String {
+    let facts = record.fields.iter().map(|(name, value)| {
+        // On one line: a record is one line of `journalctl`.
+        format!(" {name}={}", cut(value).replace(char::is_control, " "))
+    });
+    std::iter::once(record.message.to_owned()).chain(facts).collect()
 }
 
 /// A value of several lines is written with its length, so that none of its lines passes for a field.
@@ -96,7 +105,7 @@ mod tests {
         };
         let bytes = datagram("lifesign", &record);
         let head =
-            b"PRIORITY=4\nSYSLOG_IDENTIFIER=lifesign\nMESSAGE=Lost\nLIFESIGN_EVENT=3\nLIFESIGN_UNIT_NAME\n";
+            b"PRIORITY=4\nSYSLOG_IDENTIFIER=lifesign\nMESSAGE=Lost unit.name=a PRIORITY=0\nLIFESIGN_EVENT=3\nLIFESIGN_UNIT_NAME\n";
         assert!(bytes.starts_with(head), "{}", String::from_utf8_lossy(&bytes));
         assert_eq!(bytes[head.len()..head.len() + 8], 12_u64.to_le_bytes());
         assert!(bytes.ends_with(b"a\nPRIORITY=0\n"));

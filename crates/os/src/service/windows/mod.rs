@@ -76,6 +76,9 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
         for what in [source, for_it_alone(&definition.data_dir, name)].into_iter().chain(reads) {
             steps.push(Step::new(what, Outcome::Planned));
         }
+        for folder in &definition.writes {
+            steps.push(make_missing(folder, name, mode)?);
+        }
         for service in &definition.controls {
             steps.extend(grant(name, std::slice::from_ref(service), mode)?);
         }
@@ -114,6 +117,9 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     }
     steps.push(register_events(name)?);
     steps.push(make_folder(&definition.data_dir, name)?);
+    for folder in &definition.writes {
+        steps.push(make_missing(folder, name, mode)?);
+    }
     for file in &definition.reads {
         steps.push(let_read(file, name)?);
     }
@@ -217,6 +223,18 @@ fn make_folder(path: &Path, name: &str) -> Result<Step, ServiceError> {
     let done = std::fs::create_dir_all(path).and_then(|()| security::set_folder_access(path, &access));
     done.map_err(|error| ServiceError::failed(&what, error))?;
     Ok(Step::new(what, Outcome::Done))
+}
+
+/// A folder that others may use, too: made for the service alone where it is missing, else left as it is.
+fn make_missing(path: &Path, name: &str, mode: Mode) -> Result<Step, ServiceError> {
+    if path.exists() {
+        let what = format!("keep {} as it is; {name} must be allowed to write there", path.display());
+        return Ok(Step::new(what, Outcome::Unchanged));
+    }
+    match mode {
+        Mode::DryRun => Ok(Step::new(for_it_alone(path, name), Outcome::Planned)),
+        Mode::Apply => make_folder(path, name),
+    }
 }
 
 fn let_read(path: &Path, name: &str) -> Result<Step, ServiceError> {

@@ -103,7 +103,7 @@ function show(page, finish) {
   finish(page);
   const before = states();
   document.title = page.title;
-  for (const id of ["top", "main", "made"]) {
+  for (const id of ["top", "hold", "main", "made"]) {
     const [from, to] = [document.getElementById(id), page.getElementById(id)];
     if (from && to) morph(from, to);
   }

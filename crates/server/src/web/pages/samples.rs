@@ -41,6 +41,7 @@ pub(super) fn look(lang: Lang) -> Look {
         now: Wall::from_millis(NOW),
         reader: Some(Reader { name: "admin".to_owned(), may_write: true }),
         open_incidents: 1,
+        on_hold: false,
         flash: None,
     }
 }
