@@ -51,21 +51,51 @@ const NEVER: &[(&str, &[&str])] = &[
     ("lifesign-client-ffi", &["lifesign-server", "lifesign-agent", "lifesign-store", "tokio"]),
 ];
 
+/// What is built for users: the one binary, the libraries for senders, the component.
+const SHIPPED: &[&str] = &["lifesign", "lifesign-client", "lifesign-client-ffi", "lifesign-component"];
+
+/// What a selection of packages is built from, for all targets: one line each, the name first and the features
+/// that are on behind a bar.
+fn tree(selection: &[&str]) -> anyhow::Result<String> {
+    let form =
+        ["tree", "--target", "all", "--edges", "normal,build", "--prefix", "none", "--format", "{p}|{f}"];
+    shell::output(shell::cargo(&[&form, selection].concat()))
+}
+
+/// What must not be shipped, if the tree holds any: the proving ground, or an engine whose rules can be switched
+/// off.
+fn unshippable(tree: &str) -> Option<&'static str> {
+    tree.lines().find_map(|line| {
+        let (package, features) = line.rsplit_once('|').unwrap_or((line, ""));
+        let mut features = features.trim_end_matches(" (*)").split(',');
+        match package.split_whitespace().next()? {
+            "lifesign-sim" => Some("lifesign-sim, the proving ground"),
+            "lifesign-core" if features.any(|feature| feature == "mutation") => {
+                Some("lifesign-core with the feature mutation: its rules could be switched off")
+            }
+            _ => None,
+        }
+    })
+}
+
+fn shipped() -> anyhow::Result<()> {
+    for package in SHIPPED {
+        let tree = tree(&["-p", package])?;
+        ensure!(tree.starts_with(package), "cargo tree told nothing about {package}");
+        if let Some(what) = unshippable(&tree) {
+            bail!(
+                "{package} must not be shipped with {what}: cargo tree --target all -e features -p {package}"
+            );
+        }
+    }
+    println!("    what is shipped: {} packages, with every rule of the engine fixed", SHIPPED.len());
+    Ok(())
+}
+
 fn deps() -> anyhow::Result<()> {
+    shipped()?;
     for (package, never) in NEVER {
-        let tree = shell::output(shell::cargo(&[
-            "tree",
-            "--target",
-            "all",
-            "--edges",
-            "normal,build",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}",
-            "-p",
-            package,
-        ]))?;
+        let tree = tree(&["-p", package])?;
         let reached: BTreeSet<&str> = tree
             .lines()
             .filter_map(|line| line.split_whitespace().next())
@@ -142,6 +172,19 @@ fn reasons() -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shipped_has_no_rule_that_can_be_switched_off_and_the_mutation_run_has() {
+        let core = "lifesign v0.1.0 (/src/a|b)|\nlifesign-core v0.1.0 (/src/core)|";
+        assert_eq!(unshippable(core), None);
+        assert!(unshippable(&format!("{core}alloc,mutation (*)")).is_some());
+        assert!(unshippable(&format!("{core}\nlifesign-sim v0.1.0 (/src/sim)|")).is_some());
+        // As cargo itself writes it.
+        let mutants = tree(&["-p", "lifesign-sim", "--features", "mutants"]).unwrap();
+        let below = mutants.split_once('\n').unwrap().1;
+        assert!(unshippable(below).is_some_and(|what| what.contains("mutation")), "{mutants}");
+        shipped().unwrap();
+    }
 
     #[test]
     fn a_list_of_strings_is_read_from_toml() {

@@ -6,7 +6,9 @@
 //! more than [`BLIND_PERCENT`] of at least two hosts are gone, the likely common cause is the network, or us:
 //! the rule by which Kubernetes stops evicting when whole zones vanish (`pkg/controller/nodelifecycle`).
 //!
-//! One heartbeat brings a host back; its other services then have the time of a first heartbeat.
+//! One heartbeat brings a host back; its other services then have the time of a first heartbeat. Where nobody had
+//! been told and it comes from a service that was never late, the host was not away, or for less than that service's
+//! interval: then one and a half intervals of their own are enough.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,6 +57,8 @@ pub(super) struct Reach {
     /// The longest interval among the members.
     longest: Duration,
     gone: bool,
+    /// Since when, on the virtual clock; what was heard before is no return.
+    gone_since: Mono,
     incident: Option<OpenIncident>,
 }
 
@@ -120,7 +124,7 @@ impl Engine {
             .map(|(name, _)| Arc::clone(name))
             .collect();
         for name in empty {
-            self.host_returns(&name, "the configuration names nothing on it any more", turn);
+            self.host_returns(&name, "the configuration names nothing on it any more", true, turn);
         }
     }
 
@@ -148,6 +152,7 @@ impl Engine {
         let vouched = matches!(service.unit_evidence(), UnitEvidence::Running | UnitEvidence::Stopped(_))
             || service.probe_evidence().is_favourable();
         let late = matches!(evidence, HeartEvidence::Late | HeartEvidence::Silent) && !vouched;
+        let was_late = service.late_since.is_some();
         let name = Arc::clone(&service.spec.host);
         let ix = service.ix;
         let Some(host) = self.hosts.get_mut(&name) else { return };
@@ -183,9 +188,13 @@ impl Engine {
             (true, Some(_)) | (false, None) => {}
         }
         let heard = evidence == HeartEvidence::Beating && on(Rule::HostReturns);
-        if heard && self.hosts.get(&name).is_some_and(|host| host.reach.gone && host.reach.link != Link::Lost)
+        let last = self.hearts[index].last();
+        if heard
+            && self.hosts.get(&name).is_some_and(|host| {
+                host.reach.gone && host.reach.link != Link::Lost && last > host.reach.gone_since
+            })
         {
-            self.host_returns(&name, "it is heard again", turn);
+            self.host_returns(&name, "it is heard again", was_late, turn);
         }
     }
 
@@ -199,7 +208,7 @@ impl Engine {
         }
         if connected {
             if host.reach.gone {
-                self.host_returns(name, "its agent is connected again", turn);
+                self.host_returns(name, "its agent is connected again", true, turn);
             }
         } else if !host.reach.gone {
             self.host_goes(name, turn);
@@ -216,6 +225,7 @@ impl Engine {
     fn host_goes(&mut self, name: &HostName, turn: &mut Turn<'_>) {
         if let Some(host) = self.hosts.get_mut(name) {
             host.reach.gone = true;
+            host.reach.gone_since = turn.now;
         }
         self.judge_network(turn);
         if self.hosts.get(name).is_some_and(|host| host.reach.link == Link::Lost) {
@@ -256,12 +266,14 @@ impl Engine {
         }
     }
 
-    fn host_returns(&mut self, name: &HostName, why: &str, turn: &mut Turn<'_>) {
+    /// A host is there again. `was_away`: as far as can be known; else a service on it was heard all the time.
+    fn host_returns(&mut self, name: &HostName, why: &str, was_away: bool, turn: &mut Turn<'_>) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.reach.gone = false;
         host.reach.recent.clear();
         host.reach.recent_late = 0;
         let open = host.reach.incident.take();
+        let was_away = was_away || open.is_some() || self.network.incident.is_some();
         if let Some(open) = open {
             self.close_group(open, why, turn);
         }
@@ -270,7 +282,9 @@ impl Engine {
             let service = &mut self.services[ix.0 as usize];
             if service.spec.host == *name && service.late_since.is_some() {
                 // The others come back one by one.
-                service.settle_until = turn.now + judge::chance(&service.spec);
+                let interval = service.spec.heartbeat.as_ref().map_or(Duration::ZERO, |heart| heart.interval);
+                let time = if was_away { judge::chance(&service.spec) } else { interval * 3 / 2 };
+                service.settle_until = turn.now + time;
                 service.excuse = Reason::HostUnreachable;
                 self.arm(ix);
             }

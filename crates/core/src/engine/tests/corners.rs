@@ -4,7 +4,7 @@ use super::*;
 use crate::evidence::{HostSample, UnitFacts};
 use crate::input::DeliveryReport;
 
-fn rule(metric: &str, hold: Duration) -> RuleSpec {
+pub(super) fn rule(metric: &str, hold: Duration) -> RuleSpec {
     RuleSpec {
         alert: "Rule".into(),
         when: format!("{metric} > 90").into(),
@@ -19,7 +19,7 @@ fn rule(metric: &str, hold: Duration) -> RuleSpec {
     }
 }
 
-fn id(name: &str) -> ServiceId {
+pub(super) fn id(name: &str) -> ServiceId {
     ServiceId::new(name).unwrap()
 }
 

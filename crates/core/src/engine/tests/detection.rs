@@ -18,7 +18,7 @@ fn adaptive(interval: Duration) -> HeartbeatSpec {
     }
 }
 
-fn with_adaptive(mut spec: ServiceSpec) -> ServiceSpec {
+pub(super) fn with_adaptive(mut spec: ServiceSpec) -> ServiceSpec {
     spec.heartbeat = Some(adaptive(10 * SECOND));
     spec
 }
@@ -28,7 +28,7 @@ fn on_host(mut spec: ServiceSpec, host: &str) -> ServiceSpec {
     spec
 }
 
-fn many(services: Vec<ServiceSpec>) -> Spec {
+pub(super) fn many(services: Vec<ServiceSpec>) -> Spec {
     Spec { services, receivers: vec!["hook".into()], ..Spec::default() }
 }
 
@@ -40,7 +40,7 @@ fn http(mut spec: ServiceSpec) -> ServiceSpec {
 }
 
 impl World {
-    fn beat_for(&mut self, ids: &[&str], rounds: u32, interval: Duration) {
+    pub(super) fn beat_for(&mut self, ids: &[&str], rounds: u32, interval: Duration) {
         for _ in 0..rounds {
             for id in ids {
                 self.beat(id);
@@ -53,7 +53,7 @@ impl World {
         self.effects.iter().filter(|effect| matches!(effect, Effect::LookNow(_))).count()
     }
 
-    fn opened(&self) -> Vec<String> {
+    pub(super) fn opened(&self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         for effect in &self.effects {
             if let Effect::Incident(incident) = effect

@@ -4,6 +4,7 @@ mod corners;
 mod detection;
 mod found;
 mod reference;
+mod worlds;
 
 use std::collections::HashSet;
 use std::sync::Arc;
