@@ -290,10 +290,7 @@ impl Heart {
             self.seq = seq;
             return;
         }
-        if arrival.at < self.slot {
-            self.slot = arrival.at;
-            return;
-        }
+        // INVARIANT: a slot never lies after the last arrival.
         let late = arrival.at.since(self.slot).as_secs_f64() / self.interval.as_secs_f64();
         let steps = (late + 0.25).floor();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
@@ -620,6 +617,18 @@ mod tests {
         assert_eq!(heart.evidence(), HeartEvidence::Waiting);
         assert!(heart.advance(at(30)).changed);
         assert_eq!(heart.evidence(), HeartEvidence::Silent);
+    }
+
+    #[test]
+    fn a_sender_that_announces_no_time_at_all_or_the_same_as_ever_is_expected_as_before() {
+        let spec = HeartbeatSpec { mode: Mode::Backoff, ..spec() };
+        let mut heart = Heart::new(Some(&spec), at(0), Mono::NEVER);
+        for (seconds, interval) in [(100, 2), (102, 0), (104, 2)] {
+            let interval = Some(Duration::from_secs(interval));
+            heart.beat(at(seconds), Arrival { interval, ..Arrival::at(at(seconds)) });
+            assert_eq!(heart.interval(), Duration::from_secs(2));
+            assert_eq!(heart.limits(), (at(seconds + 6), at(seconds + 10)));
+        }
     }
 
     #[test]

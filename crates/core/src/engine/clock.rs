@@ -49,6 +49,6 @@ impl VirtualClock {
     }
 
     pub(super) fn to_real(&self, virtual_time: Mono) -> Mono {
-        if virtual_time == Mono::NEVER { Mono::NEVER } else { (virtual_time + self.frozen).back(ORIGIN) }
+        (virtual_time + self.frozen).back(ORIGIN)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::service::OpenIncident;
 use super::{Engine, Turn, judge, words};
 use crate::digest::digest;
-use crate::effect::{Alert, AlertState, Effect, Incident};
+use crate::effect::{Alert, AlertState, Effect, Incident, TimelineEntry};
 use crate::model::{IncidentId, Reason, ServiceIx, State};
 use crate::mutation::{Rule, on};
 
@@ -125,19 +125,17 @@ impl Engine {
                 self.fire(alert, &[], turn);
             }
             let why = format!("it no longer flaps; it is {state}");
-            self.resolve(&flapping(&record).fingerprint, Some(&why), turn);
+            self.resolve(&flapping(&record).fingerprint, &why, turn);
         }
     }
 
     /// Closes the service's incident, if it has one.
     pub(super) fn close_incident(&mut self, ix: ServiceIx, why: &str, turn: &mut Turn<'_>) {
-        if self.services[ix.0 as usize].incident.is_none() {
-            return;
-        }
-        self.note(ix, "closed", why, turn);
         let service = &mut self.services[ix.0 as usize];
-        service.remedy.rest();
         let Some(mut open) = service.incident.take() else { return };
+        service.remedy.rest();
+        let entry = TimelineEntry { at: turn.wall, what: "closed".into(), detail: why.to_owned() };
+        turn.out.push(Effect::Timeline { incident: open.record.id, entry });
         open.record.closed_at = Some(turn.wall);
         self.end_incident(&open.record, why, turn);
         self.remember(ix, turn);
@@ -148,9 +146,9 @@ impl Engine {
         for name in ["ServiceDown", "HostDown", "NetworkDown"].into_iter().filter(|_| on(Rule::ResolveAlert))
         {
             let fingerprint = incident_alert(name, record, "").fingerprint;
-            self.resolve(&fingerprint, Some(why), turn);
+            self.resolve(&fingerprint, why, turn);
         }
-        self.resolve(&flapping(record).fingerprint, Some(why), turn);
+        self.resolve(&flapping(record).fingerprint, why, turn);
     }
 
     /// Incidents of an earlier life whose service is no longer in the configuration.
@@ -160,11 +158,7 @@ impl Engine {
             record.closed_at = Some(turn.wall);
             turn.out.push(Effect::Timeline {
                 incident: id,
-                entry: crate::effect::TimelineEntry {
-                    at: turn.wall,
-                    what: "closed".into(),
-                    detail: why.into(),
-                },
+                entry: TimelineEntry { at: turn.wall, what: "closed".into(), detail: why.into() },
             });
             self.end_incident(&record, why, turn);
         }
@@ -178,15 +172,13 @@ impl Engine {
     }
 
     /// An alert is over. `why` is added to what people are told.
-    pub(super) fn resolve(&mut self, fingerprint: &str, why: Option<&str>, turn: &mut Turn<'_>) {
+    pub(super) fn resolve(&mut self, fingerprint: &str, why: &str, turn: &mut Turn<'_>) {
         let Some(mut alert) = self.alerts.remove(fingerprint) else { return };
         let was_firing = alert.state == AlertState::Firing;
         alert.state = AlertState::Resolved;
         alert.ends_at = Some(turn.wall);
-        if let Some(why) = why {
-            alert.annotations.push(("resolution".into(), why.to_owned()));
-            alert.annotations.sort();
-        }
+        alert.annotations.push(("resolution".into(), why.to_owned()));
+        alert.annotations.sort();
         turn.out.push(Effect::Alert(alert.clone()));
         if was_firing {
             self.dispatcher.resolve(turn.now, &alert);

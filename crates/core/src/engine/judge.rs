@@ -90,9 +90,6 @@ impl Engine {
     /// Judges a service anew and does what follows.
     pub(super) fn reconsider(&mut self, ix: ServiceIx, turn: &mut Turn<'_>) {
         let index = ix.0 as usize;
-        if !self.services[index].watched {
-            return;
-        }
         if let Some(until) = self.clock.stalled_until {
             self.hearts[index].excuse(until);
         }
@@ -233,7 +230,7 @@ impl Engine {
             self.blame_host(&host, turn);
         }
         if from != state && (blocks(from) || blocks(state)) {
-            self.tell_dependents(ix, from, state, turn);
+            self.tell_dependents(ix, from, turn);
         }
     }
 
@@ -296,7 +293,7 @@ impl Engine {
         blocked
     }
 
-    fn tell_dependents(&mut self, ix: ServiceIx, from: State, to: State, turn: &mut Turn<'_>) {
+    fn tell_dependents(&mut self, ix: ServiceIx, from: State, turn: &mut Turn<'_>) {
         // All that depend on it, directly or not: a service in between may be well and change nothing itself.
         let mut below = self.dependents.get(&ix).cloned().unwrap_or_default();
         let mut at = 0;
@@ -312,7 +309,7 @@ impl Engine {
             let service = &self.services[child.0 as usize];
             let explained = (service.state, service.reason) == (State::Down, Some(Reason::DependencyDown));
             // A suspicion that passes is no return, and must not put the truth off again and again.
-            if from == State::Down && to != State::Down && explained && self.was_in_the_way(ix, from, child) {
+            if from == State::Down && explained && self.was_in_the_way(ix, from, child) {
                 let service = &mut self.services[child.0 as usize];
                 // It gets the time of a start to find its dependency again.
                 service.settle_until = turn.now + service.spec.start_grace;

@@ -110,7 +110,7 @@ impl Engine {
             };
             let (Some(rule), Some(subject)) = (rule, subject) else {
                 let fingerprint = Arc::clone(&alert.fingerprint);
-                self.resolve(&fingerprint, Some("the rule or its service is no longer configured"), turn);
+                self.resolve(&fingerprint, "the rule or its service is no longer configured", turn);
                 continue;
             };
             let firing = alert.state == AlertState::Firing;
@@ -203,6 +203,7 @@ impl Engine {
         }
     }
 
+    /// A run that does not fire yet does now.
     fn fire_run(&mut self, rule: &RuleSpec, key: &(Arc<str>, Subject), turn: &mut Turn<'_>) {
         let service = match &key.1 {
             Subject::Service(ix) => Some(*ix),
@@ -213,9 +214,6 @@ impl Engine {
             return;
         }
         let Some(run) = self.rules.runs.get_mut(key) else { return };
-        if run.firing {
-            return;
-        }
         run.firing = true;
         let Some(mut alert) = self.alerts.get(&run.fingerprint).cloned() else { return };
         alert.state = AlertState::Firing;
@@ -232,7 +230,7 @@ impl Engine {
 
     fn end_run(&mut self, key: &(Arc<str>, Subject), why: &str, turn: &mut Turn<'_>) {
         if let Some(run) = self.rules.runs.remove(key) {
-            self.resolve(&run.fingerprint, Some(why), turn);
+            self.resolve(&run.fingerprint, why, turn);
         }
     }
 

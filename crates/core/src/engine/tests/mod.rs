@@ -3,6 +3,7 @@
 mod corners;
 mod detection;
 mod found;
+mod edges;
 mod reference;
 mod worlds;
 
