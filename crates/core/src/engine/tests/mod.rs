@@ -2,8 +2,8 @@
 
 mod corners;
 mod detection;
-mod found;
 mod edges;
+mod found;
 mod reference;
 mod worlds;
 
