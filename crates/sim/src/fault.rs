@@ -69,6 +69,12 @@ faults! {
     Overload = "overload",
     /// People pause, resume, acknowledge and restart.
     Orders = "orders",
+    /// The heart of a service stops, and the rest of it works.
+    Mute = "mute",
+    /// Lifesign is restarted again and again, sooner than silence is held against anybody.
+    Frequent = "frequent",
+    /// A service goes wrong and comes back again and again.
+    Flap = "flap",
 }
 
 impl fmt::Display for Fault {
@@ -97,7 +103,11 @@ impl Faults {
         let perfect_network = chance.happens(0.3);
         for fault in Fault::ALL {
             let network = matches!(fault, Fault::Loss | Fault::Delay | Fault::Duplicate | Fault::Partition);
-            if chance.happens(0.5) && !(network && perfect_network) {
+            let share = match fault {
+                Fault::Frequent | Fault::Flap => 0.2,
+                _ => 0.5,
+            };
+            if chance.happens(share) && !(network && perfect_network) {
                 faults = faults.with(*fault);
             }
         }

@@ -386,6 +386,9 @@ impl Engine {
             || service.incident.is_some()
         {
             self.reconsider(ix, turn);
+        } else if self.hearts[index].next_deadline() < service.armed {
+            // The sender announced a shorter interval, or its detector has learnt one.
+            self.arm(ix);
         }
         let service = &self.services[index];
         let held = service.remembered_silence > self.hearts[index].interval();

@@ -180,10 +180,16 @@ impl Books {
                 if self.firing.contains_key(&fingerprint) {
                     return Err(format!("alert {} fires a second time", name()));
                 }
-                // Twice within one millisecond, after a stall: the same identity lives again.
+                // Twice within one millisecond, after a stall: the same identity lives again. Who was not told
+                // of its end knows of it.
                 let again = (Arc::clone(&fingerprint), alert.starts_at);
-                self.told.retain(|(_, identity), _| *identity != again);
-                self.firing.insert(fingerprint, Firing { since: run, waiting: self.receivers.clone() });
+                self.told.retain(|(_, identity), told| *identity != again || *told != Told::Over);
+                let mut waiting = self.receivers.clone();
+                for ((receiver, _), told) in self.told.iter_mut().filter(|((_, one), _)| *one == again) {
+                    *told = Told::Firing;
+                    waiting.retain(|name| name != receiver);
+                }
+                self.firing.insert(fingerprint, Firing { since: run, waiting });
             }
             AlertState::Resolved => {
                 let was_pending = self.pending.remove(&fingerprint);

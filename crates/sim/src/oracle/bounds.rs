@@ -14,6 +14,9 @@ pub(super) const SLACK: Duration = Duration::from_millis(4500);
 /// How long an agent may take to tell of a unit: late news, and the way back over a link.
 pub(super) const NEWS: Duration = Duration::from_secs(16);
 
+/// What each restart of lifesign may forget of a silence: it is written every 5 s, and the store may be slow.
+const FORGOTTEN: Duration = Duration::from_secs(11);
+
 /// The interval at which a sender beats: the one it announced, where that is shorter.
 pub(super) fn present_interval(heartbeat: &HeartbeatSpec, announced: Option<Duration>) -> Duration {
     let announced = announced.filter(|_| heartbeat.mode == Mode::Backoff);
@@ -71,6 +74,20 @@ fn checks_fail_within(spec: &ServiceSpec, failing: impl Fn(CheckKind) -> bool) -
     within.min().map(|time| time + grace)
 }
 
+/// When a heart must be given up however often lifesign is restarted: what it has listened in vain is
+/// remembered, but for the time before the silence was written down, and a little of each life.
+fn over_all_lives(spec: &ServiceSpec, watch: &Watch, stalled: Duration, lives: &[Duration]) -> Duration {
+    let Some(heartbeat) = spec.heartbeat.as_ref().filter(|_| watch.known) else { return Duration::MAX };
+    let since = watch.hush.max(watch.bad_since).max(watch.last_beat);
+    let restarts = u32::try_from(lives.iter().filter(|began| **began >= since).count()).unwrap_or(u32::MAX);
+    let excuses = if stalled >= since { restarts + 1 } else { 0 };
+    since
+        + longest_silence(heartbeat, None)
+        + chance(spec)
+        + heartbeat.interval * 3 / 2 * excuses
+        + FORGOTTEN * restarts
+}
+
 /// When a service in this trouble must have an incident, in run time; `None`: nothing is promised.
 ///
 /// A stall of lifesign within a silence may have lost a beat, and the next one comes an interval later: it gives a
@@ -80,18 +97,20 @@ pub(super) fn must_be_noticed(
     watch: &Watch,
     trouble: Trouble,
     stalled: Duration,
+    lives: &[Duration],
 ) -> Option<Duration> {
     let since = watch.quiet.max(watch.bad_since);
     let interval = spec.heartbeat.as_ref().map_or(Duration::ZERO, |heartbeat| heartbeat.interval);
     let excuse =
         if stalled >= watch.beat.unwrap_or(Duration::ZERO) { interval * 3 / 2 } else { Duration::ZERO };
     let by_heart = spec.heartbeat.as_ref().and_then(|heartbeat| match watch.beat {
-        Some(beat) if watch.beats > 0 => {
+        Some(beat) if watch.fresh => {
             Some(beat.max(since) + longest_silence(heartbeat, watch.interval) + excuse)
         }
         // A heart never heard is expected only where something else says that the service exists.
         _ if watch.known || spec.unit.is_some() || !spec.checks.is_empty() => {
-            Some(since + chance(spec) + excuse)
+            let this_life = since + chance(spec) + excuse;
+            Some(this_life.min(over_all_lives(spec, watch, stalled, lives)))
         }
         _ => None,
     });
@@ -100,7 +119,7 @@ pub(super) fn must_be_noticed(
         Trouble::Gone(_) if spec.unit.is_some() => Some(since + NEWS),
         Trouble::Gone(_) if has_heart => by_heart,
         Trouble::Gone(_) => checks_fail_within(spec, |_| true).map(|within| since + within),
-        Trouble::Hung if has_heart => by_heart,
+        Trouble::Hung | Trouble::Mute if has_heart => by_heart,
         Trouble::Hung => {
             checks_fail_within(spec, |kind| kind == CheckKind::Http).map(|within| since + within)
         }
@@ -115,7 +134,7 @@ pub(super) fn must_be_noticed(
             .and_then(|heartbeat| heartbeat.progress_within)
             .and_then(|within| watch.progress.1.map(|_| watch.progress.0.max(since) + within)),
         Trouble::Failing => watch.failing.map(|failing| failing.max(since)),
-        Trouble::Stopped => None,
+        Trouble::Stopped | Trouble::Mute => None,
     };
     by.map(|by| by + SLACK)
 }

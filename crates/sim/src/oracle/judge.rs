@@ -47,7 +47,7 @@ impl Oracle {
             Input::ActionDone(report) => {
                 let Some(service) = service_of(report.service.as_str()) else { return };
                 self.watches[service].acting = None;
-                self.watches[service].quiet = self.watches[service].quiet.max(run);
+                self.watches[service].excuse(run);
                 self.watches[service].well = self.watches[service].well.max(run);
                 let order = self.watches[service].order.take_if(|(id, _)| *id == report.id);
                 if let Some((_, since)) = order
@@ -67,7 +67,7 @@ impl Oracle {
                 if let Some(service) = service_of(id.as_str()) {
                     let watch = &mut self.watches[service];
                     watch.paused = false;
-                    watch.quiet = watch.quiet.max(run);
+                    watch.excuse(run);
                 }
             }
             Input::Link { host, connected } => {
@@ -86,14 +86,19 @@ impl Oracle {
         }
     }
 
-    /// Another process was seen.
+    /// Another process was seen, or the first in this life of lifesign.
     fn begins_anew(&mut self, service: usize, run: Duration) {
         let watch = &mut self.watches[service];
         watch.beats = 0;
+        watch.fresh = false;
         watch.failing = None;
         watch.progress = (run, None);
         watch.quiet = watch.quiet.max(run);
         watch.well = watch.well.max(run);
+        if watch.last_process != watch.evidence.process {
+            watch.last_process = watch.evidence.process;
+            watch.hush = watch.hush.max(run);
+        }
     }
 
     fn heard(&mut self, beat: &Beat, age: Duration, run: Duration, wall: Wall) {
@@ -104,10 +109,12 @@ impl Oracle {
             return;
         }
         watch.beat = Some(arrived);
+        watch.last_beat = watch.last_beat.max(arrived);
         watch.heard_at = Some(wall.back(age));
         watch.answered = None;
         watch.interval = beat.interval;
         watch.beats += 1;
+        watch.fresh |= age.is_zero();
         watch.announced_stop = beat.status == BeatStatus::Stopping;
         match beat.status {
             BeatStatus::Fail => {
@@ -182,7 +189,7 @@ impl Oracle {
         for (child, spec) in plan.spec.services.iter().enumerate() {
             if !spec.depends_on.is_empty() && self.is_excused_by_dependency(plan, child, true) {
                 let until = run + spec.start_grace;
-                self.watches[child].quiet = self.watches[child].quiet.max(until);
+                self.watches[child].excuse(until);
             }
         }
         bump(&mut self.counts, from, -1);
@@ -254,7 +261,7 @@ impl Oracle {
             for (service, spec) in plan.spec.services.iter().enumerate() {
                 if id == "network" || id.strip_prefix("host.") == Some(&spec.host) {
                     let until = run + bounds::chance(spec);
-                    self.watches[service].quiet = self.watches[service].quiet.max(until);
+                    self.watches[service].excuse(until);
                 }
             }
             return;
@@ -366,20 +373,19 @@ impl Oracle {
         if watch.acting.is_some_and(|since| run > since + ACTING) {
             watch.acting = None;
         }
-        let mut excuse = |until: Duration| watch.quiet = watch.quiet.max(until);
         if by_dependency {
-            excuse(run + spec.start_grace);
+            watch.excuse(run + spec.start_grace);
         }
         if by_group || unreachable {
-            excuse(run + bounds::chance(spec));
+            watch.excuse(run + bounds::chance(spec));
         }
         if watch.reason == Some(Reason::HostUnreachable) {
             // A host may have been called gone and come back before anybody was told of it: whoever was late
             // then has one more chance, counted from the moment at which it was called unreachable.
-            excuse(watch.since + bounds::chance(spec));
+            watch.excuse(watch.since + bounds::chance(spec));
         }
         if starting || watch.acting.is_some() || watch.paused || watch.incident.is_some() {
-            excuse(run);
+            watch.excuse(run);
         }
         if truth.services[service].trouble == Some(Trouble::Stopped) {
             watch.stop = Some(run);
@@ -404,7 +410,7 @@ impl Oracle {
         if watch.incident.is_some() || watch.paused || unasked {
             return;
         }
-        let due = bounds::must_be_noticed(spec, watch, trouble, self.stalled);
+        let due = bounds::must_be_noticed(spec, watch, trouble, self.stalled, &self.lives);
         if due.is_some_and(|due| run > due) {
             let text = format!(
                 "{} is {trouble:?} for {:?} and has no incident; it is called {} ({:?})",

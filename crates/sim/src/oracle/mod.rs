@@ -85,6 +85,11 @@ struct Watch {
     bad_since: Duration,
     /// Run time before which nothing could be held against it.
     quiet: Duration,
+    /// The same, all lives of lifesign together: a start of lifesign excuses nobody.
+    hush: Duration,
+    /// The process that was last seen, and the run time of the last heartbeat, in any life.
+    last_process: Option<u32>,
+    last_beat: Duration,
     /// Run time before which it could not be expected to be `up`.
     well: Duration,
     /// Run time of its last heartbeat in this life, and the interval that it announced.
@@ -92,6 +97,8 @@ struct Watch {
     interval: Option<Duration>,
     /// Beats since the engine learnt of its process.
     beats: u32,
+    /// Whether one of them was no late news.
+    fresh: bool,
     /// When it was last heard, by the clock of lifesign.
     heard_at: Option<Wall>,
     /// Run time of the last beat with progress, and its count.
@@ -110,7 +117,7 @@ struct Watch {
     order: Option<(Arc<str>, Duration)>,
     /// Its process when its incident opened; not known for incidents of an earlier life.
     process_at_open: Option<u32>,
-    /// Run time of the last good answer of the application while it was suspect.
+    /// Run time of the first good answer of the application since it is suspect.
     answered: Option<Duration>,
     paused: bool,
     /// Run times at which incidents opened, for flapping.
@@ -129,13 +136,22 @@ pub struct Oracle {
     violation: Option<Violation>,
     /// The engine is starting; what it says is taken over as a whole.
     adopting: bool,
-    life_began: Duration,
+    /// Run times at which lifesign started.
+    lives: Vec<Duration>,
     /// Run time at which each host was last away: standing still, cut off, or without its agent.
     away: Vec<Option<Duration>>,
     /// Run time at which the last stall of lifesign ended.
     stalled: Duration,
     /// Hosts whose agent is given up.
     lost: Vec<bool>,
+}
+
+impl Watch {
+    /// Until then nothing could be held against it.
+    fn excuse(&mut self, until: Duration) {
+        self.quiet = self.quiet.max(until);
+        self.hush = self.hush.max(until);
+    }
 }
 
 impl Oracle {
@@ -151,10 +167,14 @@ impl Oracle {
             stop: None,
             bad_since: Duration::ZERO,
             quiet: Duration::ZERO,
+            hush: Duration::ZERO,
+            last_process: None,
+            last_beat: Duration::ZERO,
             well: Duration::ZERO,
             beat: None,
             interval: None,
             beats: 0,
+            fresh: false,
             heard_at: None,
             progress: (Duration::ZERO, None),
             failing: None,
@@ -175,7 +195,7 @@ impl Oracle {
             books: Books::new(plan),
             violation: None,
             adopting: true,
-            life_began: Duration::ZERO,
+            lives: Vec::new(),
             away: vec![None; plan.hosts.len()],
             stalled: Duration::ZERO,
             lost: vec![false; plan.hosts.len()],
@@ -219,7 +239,7 @@ impl Oracle {
     /// Lifesign starts.
     pub fn life_begins(&mut self, plan: &Plan, run: Duration) {
         self.adopting = true;
-        self.life_began = run;
+        self.lives.push(run);
         self.lost.fill(false);
         self.books.life_begins(run);
         for (watch, spec) in self.watches.iter_mut().zip(&plan.spec.services) {
@@ -227,6 +247,7 @@ impl Oracle {
             watch.well = watch.well.max(run);
             watch.beat = None;
             watch.beats = 0;
+            watch.fresh = false;
             watch.failing = None;
             watch.evidence = Evidence::of_a_new_life(spec, run);
             watch.process_at_open = None;

@@ -41,7 +41,8 @@ impl Oracle {
         let left = watch.beat.map(|beat| beat + bounds::alone(heartbeat, watch.interval));
         let room = left > Some(watch.since + interval.mul_f64(TRY).max(TRY_AT_LEAST) + ROUNDING);
         if works && suspect && asked && room {
-            watch.answered = Some(run);
+            // A further good answer to the same question changes nothing.
+            watch.answered.get_or_insert(run);
         }
     }
 

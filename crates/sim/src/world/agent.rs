@@ -75,7 +75,7 @@ impl World {
             Some(Trouble::Hung) => timed_out,
             Some(Trouble::Lying) if kind == CheckKind::Tcp => CheckOutcome::Fail(FailKind::Refused),
             Some(Trouble::Lying) => CheckOutcome::Fail(FailKind::Wrong),
-            Some(Trouble::Stuck | Trouble::Failing) | None => CheckOutcome::Pass,
+            Some(Trouble::Stuck | Trouble::Failing | Trouble::Mute) | None => CheckOutcome::Pass,
         }
     }
 
@@ -121,7 +121,7 @@ impl World {
             // Nobody is there to see it; the look at the next start will.
             return;
         }
-        let report = self.truth.services[service].unit();
+        let report = self.truth.services[service].unit(self.plan.services[service].tells_start);
         let id = self.plan.services[service].id.clone();
         self.tell(service, Input::Unit { service: id, report });
     }
@@ -129,6 +129,7 @@ impl World {
     /// A restart was ordered and is written down.
     pub(super) fn act(&mut self, service: usize, id: Arc<str>) {
         self.figures.actions += 1;
+        self.truth.services[service].ordered_in = self.observer.life();
         let host = self.plan.services[service].host;
         let reached = match self.plan.hosts[host].kind {
             HostKind::Local => true,
@@ -167,13 +168,30 @@ impl World {
         let told = ran && truth.chance.happens(0.7);
         self.log(|| format!("s{service} is being restarted"));
         self.oracle.truth_changed(&self.plan, &self.truth, service, self.observer.run);
-        if told {
-            let state = UnitState::Stopped { ordered: true, exit: Exit::Signal(15) };
-            let report = UnitReport::new(state, "");
-            let input = Input::Unit { service: self.plan.services[service].id.clone(), report };
-            self.tell(service, input);
+        if told && self.truth.services[service].chance.happens(0.3) {
+            // The news of the stop comes when the restart is over already.
+            let late = takes + self.truth.services[service].chance.time(Duration::ZERO, SECOND * 5 / 2);
+            self.after(late, Event::Echo(service));
+        } else if told {
+            self.tell_stop(service);
         }
         self.after(takes, Event::RestartStarts(service, id));
+    }
+
+    /// A late echo of a restart's own stop, as far as its agent still runs to tell it to whoever ordered it.
+    pub(super) fn echo(&mut self, service: usize) {
+        let host = self.plan.services[service].host;
+        if self.truth.services[service].ordered_in == self.observer.life() && !self.truth.hosts[host].paused {
+            self.tell_stop(service);
+            // That of its start comes after it.
+            self.tell_unit_soon(service);
+        }
+    }
+
+    fn tell_stop(&mut self, service: usize) {
+        let state = UnitState::Stopped { ordered: true, exit: Exit::Signal(15) };
+        let report = UnitReport::new(state, "");
+        self.tell(service, Input::Unit { service: self.plan.services[service].id.clone(), report });
     }
 
     pub(super) fn restart_starts(&mut self, service: usize, id: Arc<str>) {

@@ -55,6 +55,8 @@ enum Event {
     /// A restart begins, its process comes, and how it ends.
     RestartStops(usize, Arc<str>),
     RestartStarts(usize, Arc<str>),
+    /// The stop of a restart is told late.
+    Echo(usize),
     /// A bad restart goes wrong again.
     Relapse(usize, u32, Trouble),
     /// Whoever watches a host's link gives it up.
@@ -267,6 +269,7 @@ impl World {
                     self.goes_wrong(service, trouble);
                 }
             }
+            Event::Echo(service) => self.echo(service),
             Event::GiveUp(host, epoch) => self.give_up(host, epoch),
             Event::Connect(host, epoch) => self.connect(host, epoch),
             Event::Wake => self.wake(),

@@ -62,10 +62,15 @@ impl World {
     }
 
     fn not_taken(&mut self, service: usize, beat: Beat, tries: u32) {
-        self.truth.services[service].heard = false;
+        let truth = &mut self.truth.services[service];
+        truth.heard = false;
+        // A sender that backs off begins anew.
+        truth.step = 0;
         if tries > 0 && beat.status == BeatStatus::Alive {
             let wait = self.truth.services[service].chance.time(SECOND / 5, SECOND / 2);
             self.after(wait, Event::Resend(service, beat, tries - 1));
+        } else if self.plan.services[service].spools {
+            self.link(self.plan.services[service].host, Input::Beat(beat));
         }
     }
 

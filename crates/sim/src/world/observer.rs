@@ -105,6 +105,11 @@ impl Observer {
         self.status == Status::Running
     }
 
+    /// Which life of it this is.
+    pub(super) fn life(&self) -> u32 {
+        self.life
+    }
+
     /// Whether there is a process.
     pub(super) fn is_up(&self) -> bool {
         self.status != Status::Down

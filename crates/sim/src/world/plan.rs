@@ -38,6 +38,8 @@ pub enum Trouble {
     Stuck,
     /// It says itself that it fails.
     Failing,
+    /// It works, and does not beat.
+    Mute,
     /// An operator stopped it.
     Stopped,
 }
@@ -107,8 +109,12 @@ pub struct ServicePlan {
     pub jitter: f64,
     /// How often a beat that was not taken is sent again.
     pub send_retries: u32,
+    /// Whether a beat that was not taken is handed to the agent of its host, which keeps it for later.
+    pub spools: bool,
     /// How long its start takes.
     pub start: Duration,
+    /// Whether its unit says that it is starting until it has started.
+    pub tells_start: bool,
     /// How long its probes take.
     pub answer: Duration,
     /// How long a probe waits.
@@ -141,9 +147,11 @@ impl Plan {
     pub fn of_seed(seed: u64, faults: Faults) -> Self {
         let mut chance = Chance::new(seed, 1);
         let hosts = hosts(seed, &mut chance, faults);
-        let count = chance.scale(SECOND, 41 * SECOND).as_secs();
+        let flaps = faults.has(Fault::Flap);
+        let count = chance.scale(SECOND, 41 * SECOND).as_secs().min(if flaps { 12 } else { 41 });
         let longest = (60_000 / count).clamp(600, 5400);
-        let length = Duration::from_secs(chance.between(400, longest));
+        let shortest = if flaps { 4000 } else { 400 };
+        let length = Duration::from_secs(chance.between(shortest, longest));
         let mut services = Vec::new();
         let mut specs: Vec<ServiceSpec> = Vec::new();
         for n in 0..usize::try_from(count).unwrap_or(1) {
@@ -171,8 +179,11 @@ impl Plan {
         for fault in self.faults.iter() {
             let mut chance = Chance::new(self.seed, 100 + fault as u64);
             match fault {
-                Fault::Death | Fault::Hang | Fault::Lie | Fault::Stuck | Fault::Stop => {
+                Fault::Death | Fault::Hang | Fault::Lie | Fault::Stuck | Fault::Stop | Fault::Mute => {
                     for service in 0..services {
+                        if fault == Fault::Mute && self.spec.services[service].heartbeat.is_none() {
+                            continue;
+                        }
                         self.troubles(service, fault, per_service, &mut chance);
                     }
                 }
@@ -198,6 +209,8 @@ impl Plan {
                         Planned::Down(chance.scale(SECOND / 5, 60 * SECOND), fault == Fault::Kill)
                     });
                 }
+                Fault::Frequent => self.frequent_restarts(&mut chance),
+                Fault::Flap => self.flapping(&mut chance),
                 Fault::WallStep => {
                     self.events(self.length / 4, &mut chance, |chance| {
                         let step = i64::try_from(chance.between(0, 3_600_000)).unwrap_or(0);
@@ -259,12 +272,39 @@ impl Plan {
                 Fault::Hang => Trouble::Hung,
                 Fault::Lie => Trouble::Lying,
                 Fault::Stuck => chance.one_of(&[Trouble::Stuck, Trouble::Failing]),
+                Fault::Mute => Trouble::Mute,
                 _ => Trouble::Stopped,
             };
             let lasts = chance.scale(2 * SECOND, 900 * SECOND);
             self.planned.push((Mono::ZERO + at, Planned::Begins(service, trouble)));
             self.planned.push((Mono::ZERO + at + lasts, Planned::Ends(service)));
             at += lasts + chance.exponential(mean);
+        }
+    }
+
+    /// For a while no life of lifesign is long enough to hold a silence against anybody.
+    fn frequent_restarts(&mut self, chance: &mut Chance) {
+        let mut at = chance.time(Duration::ZERO, self.length);
+        let end = at + chance.scale(60 * SECOND, 1200 * SECOND);
+        let mean = chance.scale(12 * SECOND, 60 * SECOND);
+        while at < end.min(self.length) {
+            let down = chance.scale(SECOND / 5, 3 * SECOND);
+            self.planned.push((Mono::ZERO + at, Planned::Down(down, chance.happens(0.5))));
+            at += down + mean / 2 + chance.time(Duration::ZERO, mean);
+        }
+    }
+
+    /// One service, over and over.
+    fn flapping(&mut self, chance: &mut Chance) {
+        let last = self.services.len() as u64 - 1;
+        let service = usize::try_from(chance.between(0, last)).unwrap_or(0);
+        let mut at = chance.time(Duration::ZERO, 300 * SECOND);
+        while at < self.length {
+            let trouble = chance.one_of(&[Trouble::Gone(End::Crash), Trouble::Hung, Trouble::Hung]);
+            let lasts = chance.scale(20 * SECOND, 200 * SECOND);
+            self.planned.push((Mono::ZERO + at, Planned::Begins(service, trouble)));
+            self.planned.push((Mono::ZERO + at + lasts, Planned::Ends(service)));
+            at += lasts + chance.scale(20 * SECOND, 100 * SECOND);
         }
     }
 
@@ -400,6 +440,8 @@ fn service(
         rate: 1.0 + (chance.unit() - 0.5) * 4e-4,
         jitter: 0.02 * chance.unit(),
         send_retries: u32::try_from(chance.between(0, 2)).unwrap_or(0),
+        spools: hosts[host].kind == HostKind::Remote && chance.happens(0.5),
+        tells_start: chance.happens(0.4),
         start: chance.scale(SECOND / 20, 2 * SECOND).min(spec.start_grace / 2),
         answer: chance.scale(SECOND / 1000, SECOND / 10),
         check_timeout: SECOND,

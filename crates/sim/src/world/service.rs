@@ -50,7 +50,7 @@ impl World {
         // The schedule keeps its times; each beat leaves a little later than it should.
         let late = wait.mul_f64(plan.jitter * truth.chance.unit());
         let wait_true = wait.mul_f64(plan.rate);
-        let silent = matches!(truth.trouble, Some(Trouble::Hung));
+        let silent = matches!(truth.trouble, Some(Trouble::Hung | Trouble::Mute));
         if !matches!(truth.trouble, Some(Trouble::Stuck | Trouble::Hung)) {
             truth.progress += 1;
         }
@@ -106,7 +106,9 @@ impl World {
         truth.trouble = Some(trouble);
         match trouble {
             Trouble::Gone(_) => self.figures.deaths += 1,
-            Trouble::Hung | Trouble::Lying | Trouble::Stuck | Trouble::Failing => self.figures.hangs += 1,
+            Trouble::Hung | Trouble::Lying | Trouble::Stuck | Trouble::Failing | Trouble::Mute => {
+                self.figures.hangs += 1;
+            }
             Trouble::Stopped => {}
         }
         self.log(|| format!("s{service} goes wrong: {trouble:?}"));
@@ -134,7 +136,7 @@ impl World {
         }
         match truth.trouble {
             Some(Trouble::Gone(_) | Trouble::Stopped) => self.start(service),
-            Some(Trouble::Hung | Trouble::Lying | Trouble::Stuck | Trouble::Failing) => {
+            Some(Trouble::Hung | Trouble::Lying | Trouble::Stuck | Trouble::Failing | Trouble::Mute) => {
                 self.truth.services[service].trouble = None;
                 self.log(|| format!("s{service} is well again"));
                 self.oracle.truth_changed(&self.plan, &self.truth, service, self.observer.run);
@@ -166,6 +168,9 @@ impl World {
             return;
         }
         truth.starting = false;
+        if self.plan.services[service].tells_start {
+            self.tell_unit_soon(service);
+        }
         self.schedule_first_beat(service);
         self.oracle.truth_changed(&self.plan, &self.truth, service, self.observer.run);
     }

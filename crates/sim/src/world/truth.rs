@@ -47,6 +47,8 @@ pub struct ServiceTruth {
     pub(super) clock: i64,
     /// The exponent of its back-off.
     pub(super) step: u32,
+    /// In which life of lifesign its last restart was ordered.
+    pub(super) ordered_in: u32,
     /// Whether its last beat was answered.
     pub(super) heard: bool,
     /// Chance of its own, so that one service does not disturb another.
@@ -60,17 +62,17 @@ impl ServiceTruth {
     }
 
     /// What its unit looks like.
-    pub(super) fn unit(&self) -> UnitReport {
+    pub(super) fn unit(&self, tells_start: bool) -> UnitReport {
         let stopped = |ordered, exit| UnitState::Stopped { ordered, exit };
         let state = match self.trouble {
             _ if self.restarting => UnitState::Starting,
+            None if self.starting && tells_start => UnitState::Starting,
             Some(Trouble::Gone(End::Crash)) => stopped(false, Exit::Code(1)),
             Some(Trouble::Gone(End::Kill)) => stopped(false, Exit::Signal(9)),
             Some(Trouble::Gone(End::Exit)) => stopped(false, Exit::Clean),
             Some(Trouble::Stopped) => stopped(true, Exit::Clean),
-            Some(Trouble::Hung | Trouble::Lying | Trouble::Stuck | Trouble::Failing) | None => {
-                UnitState::Running(Some(Process { pid: self.pid, started: u64::from(self.pid) }))
-            }
+            Some(Trouble::Hung | Trouble::Lying | Trouble::Stuck | Trouble::Failing | Trouble::Mute)
+            | None => UnitState::Running(Some(Process { pid: self.pid, started: u64::from(self.pid) })),
         };
         UnitReport::new(state, "")
     }
@@ -107,6 +109,7 @@ impl Truth {
             progress: 0,
             clock: 0,
             step: 0,
+            ordered_in: 0,
             heard: true,
             chance: Chance::new(plan.seed, 1000 + n as u64),
         };

@@ -40,3 +40,25 @@ fn timers_that_an_earlier_one_replaced_wake_nobody() {
     }
     assert!(steps < 10, "woken {steps} times within a second");
 }
+
+#[test]
+fn a_shorter_interval_that_is_announced_counts_from_then_on() {
+    let mut spec = with_heart(service("job"));
+    if let Some(heart) = &mut spec.heartbeat {
+        heart.mode = crate::spec::Mode::Backoff;
+        heart.interval = 60 * SECOND;
+        heart.timeout = 180 * SECOND;
+    }
+    let mut world = World::new(one(spec));
+    let says = |seconds| {
+        let beat = Beat::alive(ServiceId::new("job").unwrap());
+        Input::Beat(Beat { interval: Some(seconds * SECOND), ..beat })
+    };
+    world.give(says(60));
+    world.pass(10 * SECOND);
+    world.give(says(1));
+    world.pass(3 * SECOND);
+    assert_eq!(world.state("job"), (State::Suspect, Some(Reason::MissedHeartbeat)));
+    world.pass(2 * SECOND);
+    assert_eq!(world.state("job"), (State::Down, Some(Reason::MissedHeartbeat)));
+}
