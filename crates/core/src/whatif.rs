@@ -239,6 +239,8 @@ impl Trial {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::spec::{DetectorSpec, Profile};
 
@@ -320,6 +322,140 @@ mod tests {
         assert_eq!((qos.noticed.count(), qos.missed), (1, 0));
         assert_eq!(qos.noticed.max(), Some(expected.since(at(493))));
         assert_eq!(qos.dead, 107 * SECOND);
+    }
+
+    #[test]
+    fn what_was_overtaken_says_nothing_and_what_is_learnt_from_is_not_counted() {
+        let mut path = Steady(None);
+        let mut trial = Trial::new(&adaptive(), Mono::ZERO).after_warm_up(3);
+        for n in [1, 2] {
+            trial.beat(at(n * 10), at(n * 10), Some(n), &mut path);
+        }
+        // Silent for eighty seconds: asked in vain and given up, and nothing of that counts yet.
+        trial.beat(at(100), at(100), Some(10), &mut path);
+        assert_eq!((trial.qos.mistakes(), trial.qos.questions, trial.qos.worst_phase.count()), (0, 0, 0));
+        trial.beat(at(110), at(110), Some(11), &mut path);
+        trial.beat(at(110), at(110), Some(12), &mut path);
+        trial.recover(at(111), &mut path);
+        trial.beat(at(90), at(115), Some(9), &mut path);
+        let qos = trial.finish(at(200), &mut path);
+        assert_eq!(qos.observed, 90 * SECOND, "since the fourth");
+        assert_eq!(qos.mistakes(), 1, "the one that was overtaken has put nothing off");
+        assert!(qos.questions > 0);
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_inquiry_is_none() {
+        /// Answers when nobody waits for it any more.
+        struct Tardy;
+        impl Path for Tardy {
+            fn ask(&mut self, _: Mono, within: Duration) -> Option<Duration> {
+                Some(within + SECOND)
+            }
+            fn was_out(&mut self, _: Mono, _: Mono) -> bool {
+                false
+            }
+        }
+        let mut trial = Trial::new(&adaptive(), Mono::ZERO);
+        for n in (10..500).step_by(10) {
+            trial.beat(at(n), at(n), None, &mut Tardy);
+        }
+        assert_eq!(trial.finish(at(600), &mut Tardy).avoidable, 1);
+    }
+
+    #[test]
+    fn where_one_heartbeat_is_not_enough_the_mistake_lasts_until_the_second() {
+        let spec = HeartbeatSpec { rise: 2, ..fixed() };
+        let qos = play(&spec, 510..550, 900, Steady(None));
+        assert_eq!((qos.avoidable, qos.mistaken), (1, 30 * SECOND));
+    }
+
+    #[test]
+    fn who_was_never_heard_was_never_watched() {
+        let qos = Trial::new(&fixed(), Mono::ZERO).finish(at(1000), &mut Steady(None));
+        assert_eq!((qos.observed, qos.mistakes(), qos.query_accuracy()), (Duration::ZERO, 0, None));
+    }
+
+    /// What a fixed timeout makes of a trace, from all of it at once. Times in milliseconds.
+    fn naive(arrivals: &[u64], crashes: &[(u64, u64)], patience: u64, end: u64) -> [u64; 6] {
+        let [mut avoidable, mut in_outages, mut mistaken, mut dead, mut noticed, mut missed] = [0; 6];
+        // From when until when it is given up; a sender that is dead at the end is followed further.
+        let gaps: Vec<(u64, u64)> = arrivals
+            .iter()
+            .enumerate()
+            .map(|(n, at)| (at + patience, arrivals.get(n + 1).copied().unwrap_or(u64::MAX)))
+            .filter(|(from, until)| from <= until)
+            .collect();
+        let is_dead = |at: u64| crashes.iter().any(|(from, until)| (*from..*until).contains(&at));
+        for (from, until) in gaps.iter().filter(|(from, _)| *from <= end && !is_dead(*from)) {
+            *(if *from >= 1_000_000 { &mut in_outages } else { &mut avoidable }) += 1;
+            let crash = crashes.iter().map(|crash| crash.0).find(|crash| crash > from).unwrap_or(end);
+            mistaken += (*until).min(crash).min(end) - from;
+        }
+        for (crash, recovery) in crashes {
+            dead += (*recovery).min(end) - crash;
+            let last = if *recovery > end { u64::MAX } else { *recovery };
+            match gaps.iter().find(|(from, until)| *from <= last && last <= *until) {
+                Some((from, _)) => noticed += 1 + from.saturating_sub(*crash),
+                None => missed += 1,
+            }
+        }
+        [avoidable, in_outages, mistaken, dead, noticed, missed]
+    }
+
+    proptest! {
+        #[test]
+        fn a_trial_counts_what_the_whole_trace_at_once_tells(
+            delays in prop::collection::vec(prop::option::weighted(0.8, 0_u64..3000), 1..200),
+            crashes in prop::collection::vec((1_u64..400, 1_u64..200), 0..5), lasts in any::<bool>(),
+        ) {
+            let spec = HeartbeatSpec { timeout: 25 * SECOND, retries: 1, ..fixed() };
+            // Crashes and recoveries never fall into the millisecond of an arrival.
+            let mut dead: Vec<(u64, u64)> = Vec::new();
+            let mut from = 10_000;
+            for (after, long) in crashes {
+                dead.push((from + after * 1000 + 1, from + (after + long) * 1000 + 3));
+                from += (after + long + 10) * 1000;
+            }
+            let sent = |n: usize| 10_000 * (n as u64 + 1);
+            let end = sent(delays.len()) + 60_007;
+            dead.retain(|(_, recovery)| *recovery < end);
+            if let Some(last) = dead.last_mut().filter(|_| lasts) {
+                last.1 = u64::MAX;
+            }
+            let beats: Vec<(u64, u64)> = delays
+                .iter()
+                .enumerate()
+                .filter_map(|(n, delay)| delay.map(|delay| (sent(n), sent(n) + delay / 10 * 10)))
+                .filter(|(sent, _)| !dead.iter().any(|(from, until)| (from..until).contains(&sent)))
+                .collect();
+            prop_assume!(!beats.is_empty() && dead.first().is_none_or(|first| first.0 > beats[0].1));
+
+            let mut path = Steady(None);
+            let mut trial = Trial::new(&spec, Mono::ZERO);
+            let mut events: Vec<(u64, u8, u64)> = beats.iter().map(|(sent, at)| (*at, 0, *sent)).collect();
+            events.extend(dead.iter().flat_map(|(from, until)| [(*from, 1, 0), (*until, 2, 0)]));
+            events.sort_unstable();
+            for (at, what, sent) in events.into_iter().filter(|event| event.0 < end) {
+                let (at, sent) = (Mono::from_millis(at), Mono::from_millis(sent));
+                match what {
+                    0 => trial.beat(sent, at, None, &mut path),
+                    1 => trial.crash(at, &mut path),
+                    _ => trial.recover(at, &mut path),
+                }
+            }
+            let qos = trial.finish(Mono::from_millis(end), &mut path);
+            let arrivals: Vec<u64> = beats.iter().map(|(_, at)| *at).collect();
+            let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap();
+            let noticed = qos.noticed.mean().map_or(0, |mean| millis(mean * u32::try_from(qos.noticed.count()).unwrap()));
+            let is = [qos.avoidable, qos.in_outages, millis(qos.mistaken), millis(qos.dead)];
+            let [avoidable, in_outages, mistaken, death, all_noticed, missed] = naive(&arrivals, &dead, 35_000, end);
+            prop_assert_eq!(is, [avoidable, in_outages, mistaken, death], "{:?} {:?}", arrivals, dead);
+            prop_assert_eq!(qos.missed, missed);
+            // Each that is noticed counts one beside its time; the mean is cut to whole nanoseconds.
+            prop_assert!(all_noticed.abs_diff(noticed + qos.noticed.count()) <= 1);
+            prop_assert_eq!(millis(qos.observed), end - arrivals[0]);
+        }
     }
 
     #[test]

@@ -98,13 +98,13 @@ impl Detector for AnyDetector {
     }
 }
 
-/// Seconds from `origin` to `at`, negative when `at` lies before it.
+/// Seconds from `origin`, an earlier arrival, to `at`.
 fn seconds(at: Mono, origin: Mono) -> f64 {
-    if at >= origin { at.since(origin).as_secs_f64() } else { -origin.since(at).as_secs_f64() }
+    at.since(origin).as_secs_f64()
 }
 
-/// The reading `seconds` after `origin` (negative: before it), saturating.
+/// The reading `seconds` after `origin`, saturating. What is expected never lies before the first arrival, but for
+/// what rounding makes of it.
 fn after(origin: Mono, seconds: f64) -> Mono {
-    let span = Duration::try_from_secs_f64(seconds.abs()).unwrap_or(Duration::MAX);
-    if seconds >= 0.0 { origin + span } else { origin.back(span) }
+    origin + Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }

@@ -148,6 +148,14 @@ mod tests {
             ]
         );
         assert_eq!(texts(DetectorSpec::Fixed, false, true), ["A crash is noticed after 50 s at the latest."]);
+        let quick = HeartbeatSpec {
+            interval: SECOND,
+            timeout: 5 * SECOND / 2,
+            retries: 0,
+            ..spec(DetectorSpec::Fixed)
+        };
+        let facts = Detection::of(&quick, false).facts();
+        assert_eq!(facts[0].text, "A crash is noticed after 2.5 s at the latest.");
     }
 
     #[test]

@@ -444,6 +444,9 @@ mod tests {
         );
         assert!(cut.facts[0].text.contains("kept for 90 d") && cut.facts[0].text.contains("2026-"));
         assert_eq!(codes(&moment(10).explain())[0], "replay-nothing");
+        let short =
+            Moment { kept: Duration::from_secs(12 * 3600), first: Some((at(100), State::Up)), ..moment(10) };
+        assert!(short.explain().facts[0].text.contains("kept for 12 h"));
     }
 
     #[test]
@@ -458,8 +461,23 @@ mod tests {
         let down = Some(change(0, State::Up, State::Down));
         let unwritten = Moment { change: down.clone(), present: present(5), ..moment(9) }.explain();
         assert_eq!((unwritten.state, unwritten.since), (State::Up, at(5)));
+        let same = Moment { change: down.clone(), present: present(0), ..moment(9) }.explain();
+        assert_eq!((same.state, same.since), (State::Down, at(0)), "the journal knows more of it");
         let later = Moment { change: down, present: present(50), ..moment(9) }.explain();
         assert_eq!(later.state, State::Down);
+    }
+
+    #[test]
+    fn a_notification_that_the_timeline_tells_is_not_told_twice() {
+        let with = |incident, of| {
+            let moment = Moment { incident, told: vec![told(1, Some((2, true)), of)], ..moment(10) };
+            let told = codes(&moment.explain()).iter().filter(|code| **code == "replay-told").count();
+            told
+        };
+        assert_eq!(with(incident(&[(0, "opened")]), Some(7)), 0);
+        assert_eq!(with(incident(&[(0, "opened")]), Some(8)), 1);
+        assert_eq!(with(incident(&[(0, "opened")]), None), 1);
+        assert_eq!(with(None, None), 1);
     }
 
     #[test]

@@ -118,6 +118,22 @@ mod tests {
     }
 
     #[test]
+    fn where_heartbeats_are_rare_the_ones_before_and_after_count_and_without_any_nothing_answers() {
+        let hourly = |lost: u64| {
+            let sent = |n: u64| Sent { at: at(n * 3600), delay: (n != lost).then_some(SECOND / 10) };
+            LossNearby::new((0..10).map(sent).collect(), Vec::new(), chance())
+        };
+        let answered = |mut path: LossNearby<_>| {
+            (0..1000).filter(|_| path.ask(at(5 * 3600 + 1800), SECOND).is_some()).count()
+        };
+        assert_eq!(answered(hourly(99)), 1000);
+        assert!((400..=600).contains(&answered(hourly(5))), "one of two was lost");
+        assert_eq!(answered(hourly(4)), 1000, "that was long ago");
+        let mut nothing = LossNearby::new(Vec::new(), Vec::new(), chance());
+        assert_eq!(nothing.ask(at(10), SECOND), None);
+    }
+
+    #[test]
     fn an_outage_answers_nothing_and_explains_what_overlaps_it() {
         let mut path = LossNearby::new(beats(), vec![(at(100), at(160))], chance());
         assert_eq!(path.ask(at(120), SECOND), None);

@@ -194,7 +194,10 @@ mod tests {
         }
         whole.avoidable = 5;
         (left.avoidable, right.avoidable) = (2, 3);
+        let mut other_way = right.clone();
+        other_way.merge(&left);
         left.merge(&right);
         assert_eq!(left, whole);
+        assert_eq!(other_way, whole);
     }
 }

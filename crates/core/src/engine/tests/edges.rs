@@ -72,6 +72,52 @@ fn a_service_below_two_others_hears_once_of_what_is_above_both() {
 }
 
 #[test]
+fn a_dependency_that_has_just_come_back_still_explains_and_is_looked_for_in_vain() {
+    let mut web = with_check(service("web"), 0, 1);
+    // Named twice, alone and in a group; and one that nobody watches.
+    web.depends_on = vec![
+        Dependency::on(id("api")),
+        Dependency { of: vec![id("api"), id("elsewhere")], need: 1 },
+        Dependency::on(id("db")),
+    ];
+    let mut world =
+        World::new(many(vec![web, with_check(service("api"), 0, 1), with_check(service("db"), 0, 1)]));
+    for name in ["web", "api", "db"] {
+        world.check(name, 0, PASS);
+    }
+    for name in ["db", "web"] {
+        for _ in 0..3 {
+            world.check(name, 0, REFUSED);
+        }
+    }
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::DependencyDown)));
+    for name in ["db", "web"] {
+        for _ in 0..2 {
+            world.check(name, 0, PASS);
+        }
+    }
+    assert_eq!(world.state("web").0, State::Up);
+    // It fails again within the time of a start.
+    for _ in 0..3 {
+        world.check("web", 0, REFUSED);
+    }
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::DependencyDown)));
+    let view = world.engine.service("web", world.now()).unwrap();
+    assert_eq!(view.detail, "something it depends on has only just come back");
+    world.pass(6 * SECOND);
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::CheckFailed)));
+}
+
+#[test]
+fn the_announced_stop_of_a_heart_that_is_configured_no_more_holds_nothing_up() {
+    let mut first = World::new(one(with_heart(service("web"))));
+    first.beat_with("web", BeatStatus::Stopping, &[]);
+    let mut second = first.restarted(&one(with_check(service("web"), 0, 1)), SECOND);
+    second.check("web", 0, PASS);
+    assert_eq!(second.state("web"), (State::Up, None));
+}
+
+#[test]
 fn a_circle_of_dependencies_which_the_configuration_refuses_ends_all_the_same() {
     let around = |name: &str, above: &str| {
         let mut spec = with_check(service(name), 0, 1);
@@ -304,12 +350,15 @@ fn a_unit_without_a_known_process_starts_anew_when_it_was_stopped() {
     world.killed("web");
     world.unit("web", UnitState::Running(None));
     assert_eq!(check(&world), None, "what was known of the old one proves nothing");
-    // Once its process is known, a report without one is no other process.
+    // Once its process is known, a report without one is no other process, unless it was stopped in between.
     world.running("web", 7);
     world.check("web", 0, PASS);
     world.unit("web", UnitState::Running(None));
     assert_eq!(check(&world), Some(true));
     assert_eq!(world.engine.service("web", world.now()).unwrap().pid, Some(7));
+    world.killed("web");
+    world.unit("web", UnitState::Running(None));
+    assert_eq!(check(&world), None);
 }
 
 #[test]
@@ -355,4 +404,12 @@ fn a_sender_of_ever_new_metrics_fills_no_memory() {
     world.beat_with("worker", BeatStatus::Alive, &[("m0", 2.0), ("unheard", 3.0)]);
     let metrics = &world.engine.services[0].metrics;
     assert!(metrics.contains(&("m0".into(), 2.0)) && metrics.len() == MAX_METRICS);
+}
+
+#[test]
+fn what_is_known_of_the_unit_of_a_service_that_has_none_is_not_kept() {
+    let mut world = World::new(one(with_heart(service("worker"))));
+    let answer = world.give(Input::UnitFacts { service: id("worker"), facts: Box::default() });
+    assert_eq!(answer, Answer::Done);
+    assert!(world.engine.services[0].unit_facts.is_none());
 }

@@ -1,6 +1,344 @@
 //! What random worlds found, each as the shortest story that shows it.
 
+use super::corners::{id, rule};
+use super::detection::{many, with_adaptive};
 use super::*;
+use crate::spec::RouteSpec;
+
+impl World {
+    fn names_of_alerts(&self) -> Vec<String> {
+        self.engine.alerts().iter().map(|alert| alert.labels[0].1.to_string()).collect()
+    }
+
+    /// What the store holds of the last service written.
+    fn last_memory(&self) -> Memory {
+        let memory = self.effects.iter().rev().find_map(|effect| match effect {
+            Effect::Remember(memory) => Some(memory.clone()),
+            _ => None,
+        });
+        memory.expect("something was remembered")
+    }
+
+    fn count(&self, what: &str) -> usize {
+        self.timeline().iter().filter(|line| *line == what).count()
+    }
+}
+
+fn ordered() -> UnitState {
+    UnitState::Stopped { ordered: true, exit: Exit::Signal(15) }
+}
+
+#[test]
+fn a_host_that_has_returned_is_not_blamed_again_for_one_that_is_still_excused() {
+    let names = ["a", "b", "c", "d", "e"];
+    let mut world = World::new(many(names.iter().map(|name| with_adaptive(service(name))).collect()));
+    world.beat_for(&names, 9, 10 * SECOND);
+    for name in names {
+        world.beat(name);
+    }
+    // One of them is heard nine seconds longer, so it is given up nine seconds later.
+    world.pass(9 * SECOND);
+    world.beat("e");
+    world.pass(22 * SECOND);
+    assert_eq!(world.state("e").0, State::Suspect);
+    assert_eq!(world.opened(), ["host.web-01"], "{:?}", world.transitions());
+    world.beat("a");
+    world.pass(8 * SECOND);
+    assert_eq!(world.state("e"), (State::Down, Some(Reason::HostUnreachable)), "it was away with its host");
+    assert_eq!(world.engine.open_incidents().len(), 0);
+    assert_eq!(world.opened(), ["host.web-01"]);
+}
+
+#[test]
+fn a_recovery_in_the_middle_of_a_restart_makes_the_restarts_stop_nobodys_wish() {
+    let mut world = World::new(one(with_restart(with_heart(with_unit(service("worker"))), 3)));
+    world.running("worker", 7);
+    world.beat("worker");
+    world.pass(6 * SECOND);
+    assert_eq!(world.actions().len(), 1);
+    world.beat("worker");
+    assert_eq!(world.incidents(), (1, 1), "it woke up by itself");
+    world.unit("worker", ordered());
+    world.unit("worker", UnitState::Starting);
+    world.running("worker", 8);
+    world.action_done("worker", 8);
+    world.beat("worker");
+    assert_eq!(world.state("worker").0, State::Up);
+    let stopped = world.transitions().iter().any(|line| line.contains("stopped_by_operator"));
+    assert!(!stopped, "{:?}", world.transitions());
+}
+
+#[test]
+fn an_end_that_waits_for_its_group_is_told_by_the_next_life() {
+    let mut spec = many(vec![with_check(service("web"), 0, 1), with_check(service("db"), 0, 1)]);
+    spec.routes = vec![RouteSpec {
+        matches: Vec::new(),
+        receivers: vec!["hook".into()],
+        group_by: vec!["host".into()],
+        group_wait: 10 * SECOND,
+        group_interval: 300 * SECOND,
+        repeat_interval: 4 * 3600 * SECOND,
+    }];
+    let mut world = World::new(spec.clone());
+    for name in ["web", "db"] {
+        for _ in 0..3 {
+            world.check(name, 0, REFUSED);
+        }
+    }
+    world.pass(20 * SECOND);
+    assert_eq!(world.told(), [NotifyReason::FirstFiring]);
+    world.check("web", 0, PASS);
+    world.check("web", 0, PASS);
+    world.pass(SECOND);
+    assert_eq!(world.told(), [NotifyReason::FirstFiring], "told with the group's next news");
+    let mut next = world.restarted(&spec, 5 * SECOND);
+    next.pass(310 * SECOND);
+    assert_eq!(next.told(), [NotifyReason::FirstFiring, NotifyReason::SomeResolved]);
+    let ended = next.effects.iter().rev().find_map(|effect| match effect {
+        Effect::Notify(told) => told.alerts.iter().find(|alert| alert.state == AlertState::Resolved).cloned(),
+        _ => None,
+    });
+    assert!(ended.unwrap().labels.contains(&("service".into(), "web".into())));
+}
+
+#[test]
+fn the_dead_two_steps_below_a_dependency_are_told_that_it_is_back() {
+    let mut web = with_heart(service("web"));
+    web.depends_on = vec![Dependency::on(id("api"))];
+    let mut api = with_check(service("api"), 0, 1);
+    api.depends_on = vec![Dependency::on(id("db"))];
+    let mut world = World::new(many(vec![web, api, with_check(service("db"), 0, 1)]));
+    world.check("api", 0, PASS);
+    world.check("db", 0, PASS);
+    world.beat("web");
+    for _ in 0..3 {
+        world.check("db", 0, REFUSED);
+    }
+    world.pass(6 * SECOND);
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::DependencyDown)));
+    assert_eq!(world.state("api").0, State::Up, "the one in between is well and stays as it is");
+    world.check("db", 0, PASS);
+    world.check("db", 0, PASS);
+    world.pass(4 * SECOND);
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::DependencyDown)), "the time of a start");
+    world.pass(2 * SECOND);
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::MissedHeartbeat)), "and then it is its own");
+    assert_eq!(world.engine.open_incidents().len(), 1);
+}
+
+#[test]
+fn news_from_a_spool_take_nothing_away_from_the_time_of_a_start() {
+    let mut spec = with_heart(with_unit(service("worker")));
+    spec.start_grace = 30 * SECOND;
+    let mut world = World::new(one(spec));
+    world.running("worker", 1);
+    let beat = Input::Beat(Beat::alive(id("worker")));
+    world.give(Input::Late { age: Duration::from_millis(2900), input: Box::new(beat) });
+    world.pass(29 * SECOND);
+    assert_eq!(world.state("worker").0, State::Up);
+    world.pass(2 * SECOND);
+    assert_eq!(world.state("worker"), (State::Down, Some(Reason::Hung)));
+}
+
+#[test]
+fn flapping_that_would_end_in_doubt_ends_with_the_truth() {
+    let mut world = World::new(one(with_heart(service("worker"))));
+    for _ in 0..4 {
+        world.beat("worker");
+        world.pass(6 * SECOND);
+    }
+    assert_eq!(world.names_of_alerts(), ["ServiceFlapping"]);
+    let ends = world.engine.clock.to_real(world.engine.services[0].flaps.next_deadline());
+    while world.mono + Duration::from_millis(3500) < ends {
+        world.beat("worker");
+        world.pass(SECOND);
+    }
+    // Silent since about four seconds when the flapping is forgiven: that is suspect, and nothing is known.
+    world.pass(ends.since(world.mono) + Duration::from_millis(1));
+    assert_eq!(world.state("worker").0, State::Suspect);
+    assert_eq!(world.names_of_alerts(), ["ServiceFlapping"]);
+    world.pass(2 * SECOND);
+    assert_eq!(world.state("worker").0, State::Down);
+    assert_eq!(world.names_of_alerts(), ["ServiceDown"], "an open incident is never without its alert");
+    assert_eq!(world.engine.open_incidents().len(), 1);
+}
+
+#[test]
+fn an_end_that_was_seen_does_not_hide_behind_a_host_that_was_away() {
+    let mut world = World::new(one(with_heart(with_unit(service("web")))));
+    let link = |connected| Input::Link { host: "web-01".into(), connected };
+    world.give(link(true));
+    world.running("web", 1);
+    world.beat("web");
+    world.give(link(false));
+    world.pass(10 * SECOND);
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::HostUnreachable)));
+    world.give(link(true));
+    world.killed("web");
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::Killed)));
+    assert_eq!(world.opened(), ["host.web-01", "web"]);
+}
+
+#[test]
+fn a_silence_that_ended_is_not_held_against_the_heart_by_the_next_life() {
+    let spec = one(with_adaptive(service("orders")));
+    let mut world = World::new(spec.clone());
+    world.beat_for(&["orders"], 5, 10 * SECOND);
+    world.pass(15 * SECOND);
+    assert!(world.last_memory().silence >= 20 * SECOND, "a heart that is awaited is written down");
+    world.beat("orders");
+    assert_eq!(world.last_memory().silence, Duration::ZERO);
+    let mut next = world.restarted(&spec, 2 * SECOND);
+    next.pass(45 * SECOND);
+    assert_ne!(next.state("orders").0, State::Down, "its whole chance is left");
+}
+
+#[test]
+fn a_heart_given_up_without_a_beat_was_listened_for_as_long_as_we_lived() {
+    let spec = one(with_adaptive(service("orders")));
+    let mut world = World::new(spec.clone());
+    world.beat_for(&["orders"], 5, 10 * SECOND);
+    let mut next = world.restarted(&spec, 2 * SECOND);
+    next.pass(60 * SECOND);
+    assert_eq!(next.state("orders").0, State::Down);
+    let silence = next.last_memory().silence;
+    assert!(silence >= 30 * SECOND && silence <= 100 * SECOND, "{silence:?}");
+}
+
+#[test]
+fn the_return_of_what_was_not_in_the_way_puts_no_truth_off() {
+    let mut web = with_check(service("web"), 0, 1);
+    web.depends_on =
+        vec![Dependency::on(id("cache")), Dependency { of: vec![id("db-1"), id("db-2")], need: 1 }];
+    let others = ["cache", "db-1", "db-2"];
+    let mut services = vec![web];
+    services.extend(others.map(|name| with_check(service(name), 0, 1)));
+    let mut world = World::new(many(services));
+    for name in ["web", "cache", "db-1", "db-2"] {
+        world.check(name, 0, PASS);
+    }
+    for name in ["cache", "web"] {
+        for _ in 0..3 {
+            world.check(name, 0, REFUSED);
+        }
+    }
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::DependencyDown)));
+    world.check("cache", 0, PASS);
+    world.check("cache", 0, PASS);
+    // Four of its five seconds have passed when one of two redundant databases goes and returns.
+    world.pass(4 * SECOND);
+    for _ in 0..3 {
+        world.check("db-1", 0, REFUSED);
+    }
+    world.check("db-1", 0, PASS);
+    world.check("db-1", 0, PASS);
+    world.pass(2 * SECOND);
+    assert_eq!(world.state("web"), (State::Down, Some(Reason::CheckFailed)));
+}
+
+#[test]
+fn the_end_of_flapping_fires_no_second_alert_of_what_is_known_to_be_down() {
+    let mut world = World::new(one(with_unit(service("web"))));
+    for pid in 1..=4 {
+        world.running("web", pid);
+        world.pass(11 * SECOND);
+        world.killed("web");
+    }
+    assert_eq!(world.names_of_alerts(), ["ServiceFlapping"]);
+    // An operator ends this trouble; the next one begins while the flapping is not forgiven.
+    world.running("web", 5);
+    world.unit("web", ordered());
+    assert_eq!(world.engine.open_incidents().len(), 0);
+    world.running("web", 6);
+    world.killed("web");
+    assert_eq!(world.names_of_alerts(), ["ServiceDown"]);
+    let before = world.told().len();
+    world.pass(2 * 3600 * SECOND);
+    assert_eq!(world.count("flapping_ended"), 1);
+    assert_eq!(world.names_of_alerts(), ["ServiceDown"]);
+    let open = world.engine.open_incidents()[0].id;
+    let fired = world.effects.iter().filter(|effect| {
+        matches!(effect, Effect::Alert(alert) if alert.incident == Some(open) && alert.state == AlertState::Firing)
+    });
+    assert_eq!(fired.count(), 1);
+    assert_eq!(world.told().len(), before, "nobody is told again");
+}
+
+#[test]
+fn a_step_of_the_wall_clock_forgets_no_restart() {
+    for step in [3_600_000, -3_600_000] {
+        let spec = one(with_restart(with_unit(service("web")), 1));
+        let mut world = World::new(spec.clone());
+        world.running("web", 1);
+        world.killed("web");
+        world.pass(SECOND);
+        world.running("web", 2);
+        world.action_done("web", 2);
+        world.pass(11 * SECOND);
+        assert_eq!(world.incidents(), (1, 1));
+        world.wall += step;
+        world.give(Input::Tick);
+        let mut next = world.restarted(&spec, 2 * SECOND);
+        next.running("web", 2);
+        next.killed("web");
+        assert_eq!(next.count("restart_withheld"), 1, "one in ten minutes, whatever the clock says: {step}");
+        next.pass(60 * SECOND);
+        assert_eq!(next.actions().len(), 1);
+    }
+}
+
+#[test]
+fn a_remedy_forgets_what_a_rule_once_wanted() {
+    let mut spec = one(with_restart(with_heart(with_unit(service("worker"))), 1));
+    spec.rules = vec![RuleSpec { restart: true, ..rule("memory", 10 * SECOND) }];
+    let mut world = World::new(spec);
+    world.running("worker", 1);
+    let beats = |world: &mut World, seconds: u32, memory: f64| {
+        for _ in 0..seconds {
+            world.beat_with("worker", BeatStatus::Alive, &[("memory", memory)]);
+            world.pass(SECOND);
+        }
+    };
+    beats(&mut world, 12, 97.0);
+    assert_eq!(world.actions().len(), 1);
+    world.action_done("worker", 2);
+    // It wants another one, which the budget withholds, and which nobody wants any more later.
+    beats(&mut world, 2, 10.0);
+    beats(&mut world, 12, 97.0);
+    beats(&mut world, 700, 10.0);
+    assert_eq!(world.actions().len(), 1);
+    // Now it dies for a moment, and its own system starts it again at once.
+    world.killed("worker");
+    world.pass(SECOND / 2);
+    world.running("worker", 3);
+    world.beat("worker");
+    beats(&mut world, 10, 10.0);
+    assert_eq!(world.state("worker").0, State::Up);
+    assert_eq!(world.actions().len(), 1, "no restart of what runs");
+}
+
+#[test]
+fn services_that_die_together_beside_one_that_lives_are_told_soon_after_the_cap() {
+    let dying = ["a", "b", "c", "d"];
+    // The fifth, on the same host, beats so many seconds after the others.
+    for phase in 0..10 {
+        let names = dying.iter().chain(["e"].iter());
+        let mut world = World::new(many(names.map(|name| with_adaptive(service(name))).collect()));
+        // Ninety seconds are well; those that die are heard at the ninetieth for the last time.
+        for second in 0..=126 {
+            if second % 10 == 0 && second <= 90 {
+                world.beat_for(&dying, 1, Duration::ZERO);
+            }
+            if second % 10 == phase {
+                world.beat("e");
+            }
+            world.pass(SECOND);
+        }
+        // The cap is thirty seconds, and one and a half intervals follow a heartbeat that may come at twenty-one.
+        assert_eq!(world.opened(), dying, "{phase}");
+        assert_eq!(world.engine.open_incidents().len(), 4);
+    }
+}
 
 #[test]
 fn an_announced_stop_is_remembered_over_a_restart_of_lifesign() {

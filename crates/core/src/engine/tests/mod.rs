@@ -5,7 +5,6 @@ mod detection;
 mod edges;
 mod found;
 mod reference;
-mod worlds;
 
 use std::collections::HashSet;
 use std::sync::Arc;
