@@ -471,8 +471,7 @@ mod tests {
     fn a_notification_that_the_timeline_tells_is_not_told_twice() {
         let with = |incident, of| {
             let moment = Moment { incident, told: vec![told(1, Some((2, true)), of)], ..moment(10) };
-            let told = codes(&moment.explain()).iter().filter(|code| **code == "replay-told").count();
-            told
+            codes(&moment.explain()).iter().filter(|code| **code == "replay-told").count()
         };
         assert_eq!(with(incident(&[(0, "opened")]), Some(7)), 0);
         assert_eq!(with(incident(&[(0, "opened")]), Some(8)), 1);
