@@ -3,7 +3,7 @@
 //! `sender WAY SERVICE COUNT GAP_MILLIS [PLACE]` beats COUNT times and counts its progress from 1. WAY is `memory`,
 //! `socket`, `pipe` (through the client library), or `datagram`, `notify`, `udp`, `file` (written by hand, as a
 //! program in any language would). PLACE: the socket, file, or `PORT SECRET`. Further WAYs send what no program
-//! should: `junk-stream`, `junk-datagram`, `junk-udp`, `junk-pipe`, `junk-memory`, `crowd`.
+//! should: `junk-stream`, `junk-datagram`, `junk-udp`, `junk-pipe`, `junk-memory`, `junk-file`, `crowd`.
 //! Ends with 1 and a word when the way is closed to it.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for tests")]
 
@@ -70,6 +70,13 @@ fn send(way: &str, service: &str, count: u64, place: &str, wait: &mut dyn FnMut(
             for n in 1..=count {
                 let text = format!("{secret} alive progress={n} queue=12.5");
                 socket.send_to(text.as_bytes(), format!("127.0.0.1:{port}"))?;
+                wait();
+            }
+        }
+        "junk-file" => {
+            for n in 0..count {
+                let size = if n % 7 == 0 { 20_000 } else { 0 };
+                std::fs::write(place, [junk(n), vec![b'y'; size]].concat())?;
                 wait();
             }
         }

@@ -136,6 +136,7 @@ impl Local {
         if local.setup.notes || !local.setup.touched.is_empty() {
             let folder = local.setup.notes.then(|| local.setup.place.dir.join("notes"));
             let files = notes::Files { folder, touched: local.setup.touched.clone() };
+            files.prepare();
             tasks.push(Task::spawn(notes::look(files, local.setup.files_every, on_watch, reader.clone())));
         }
         tasks.push(Task::spawn(reader.read(waiting)));

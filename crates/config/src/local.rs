@@ -32,7 +32,7 @@ record! {
         notes: bool = false,
         /// Further files that are a heartbeat each time they are written or touched, by service; their content is not read.
         touched: BTreeMap<String, PathBuf> = {},
-        /// How often files are looked at.
+        /// How often files are looked at, beside being told of their writing by the system; a file system that cannot tell is heard this much later at most.
         files_every: Duration [Duration::from_millis(10)..=Duration::from_secs(60)] = "500ms",
         /// Address of this host alone on which heartbeats by UDP are heard, such as `127.0.0.1:7702`. None where unset.
         udp: Option<SocketAddr>,

@@ -1,4 +1,4 @@
-//! Files that are heartbeats, looked at in turns.
+//! Files that are heartbeats: looked at when the system tells of their writing, and in turns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_core::model::ServiceId;
-use lifesign_os::local::Way;
 use lifesign_os::local::file::Note;
+use lifesign_os::local::{Changes, Way};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::reader::Reader;
+
+/// Between two looks that somebody's writing causes: a program in a loop costs one look in this time.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which files there are.
 pub(super) struct Files {
@@ -28,30 +31,29 @@ pub(super) async fn look(
     mut services: watch::Receiver<Arc<BTreeSet<ServiceId>>>,
     reader: Reader,
 ) {
-    if let Some(folder) = &files.folder
-        && let Err(error) = std::fs::create_dir_all(folder)
-    {
-        tracing::warn!(folder = %folder.display(), %error, "The folder of notes cannot be made");
-    }
     let mut ticks = interval(every.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let wanted = services.borrow_and_update().clone();
-    let mut notes = files.open(&wanted);
+    let (mut notes, mut changes) = files.open(&wanted);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
+        let written = tokio::select! {
+            _ = ticks.tick() => None,
+            written = changes.next() => Some(written),
             changed = services.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 let wanted = services.borrow_and_update().clone();
-                notes = files.open(&wanted);
+                (notes, changes) = files.open(&wanted);
                 continue;
             }
-        }
+        };
+        let is_told = written.is_some();
         // A file system that hangs holds up a thread, and the files, but nothing else.
         let looked = tokio::task::spawn_blocking(move || {
-            let news: Vec<_> = notes.iter_mut().map(Note::look).collect();
+            let is_due = |index| written.as_ref().is_none_or(|written| written.contains(&index));
+            let due = notes.iter_mut().enumerate().filter(|(index, _)| is_due(*index));
+            let news: Vec<_> = due.map(|(_, note)| note.look()).collect();
             (notes, news)
         });
         let Ok((back, news)) = looked.await else { return };
@@ -67,11 +69,23 @@ pub(super) async fn look(
                 Err(error) => reader.tally.malformed(Way::File, &error),
             }
         }
+        if is_told {
+            sleep(PAUSE).await;
+        }
     }
 }
 
 impl Files {
-    fn open(&self, services: &BTreeSet<ServiceId>) -> Vec<Note> {
+    /// Makes the folder of notes, if there is to be one.
+    pub(super) fn prepare(&self) {
+        if let Some(folder) = &self.folder
+            && let Err(error) = std::fs::create_dir_all(folder)
+        {
+            tracing::warn!(folder = %folder.display(), %error, "The folder of notes cannot be made");
+        }
+    }
+
+    fn open(&self, services: &BTreeSet<ServiceId>) -> (Vec<Note>, Changes) {
         let in_folder = self
             .folder
             .iter()
@@ -81,6 +95,8 @@ impl Files {
             .iter()
             .filter(|(id, _)| services.contains(*id))
             .map(|(id, path)| Note::touched(id.clone(), path.clone()));
-        in_folder.chain(others).collect()
+        let notes: Vec<Note> = in_folder.chain(others).collect();
+        let changes = Changes::of(notes.iter().map(Note::path));
+        (notes, changes)
     }
 }

@@ -92,8 +92,8 @@ impl Plan {
             "datagram" | "junk-datagram" => path(dir.join("datagram")),
             "junk-stream" | "crowd" => path(dir.join("stream")),
             "junk-memory" => path(dir.join("memory").join(service)),
-            "notify" => path(dir.join("notify").join(service)),
-            "file" => path(dir.join("notes").join(service)),
+            "notify" | "junk-notify" => path(dir.join("notify").join(service)),
+            "file" | "junk-file" => path(dir.join("notes").join(service)),
             "junk-pipe" => format!(r"\\.\pipe\{}", self.setup.place.name),
             "udp" | "junk-udp" => format!("{} secret-of-{service}", self.udp().port()),
             _ => String::new(),
@@ -107,9 +107,12 @@ impl Plan {
     /// A sender, not yet started.
     pub(crate) fn sender(&self, way: &str, service: &str, count: u64, gap_millis: u64) -> Command {
         let mut command = Command::new(program());
+        let place = self.place(way, service);
+        // The junk of one datagram is as good as that of another.
+        let way = if way == "junk-notify" { "junk-datagram" } else { way };
         command
             .args([way, service, &count.to_string(), &gap_millis.to_string()])
-            .arg(self.place(way, service))
+            .arg(place)
             .env("LIFESIGN_LOCAL", self.setup.place.address())
             .env_remove("LIFESIGN_TOKEN")
             .stdout(Stdio::piped())

@@ -51,6 +51,16 @@ fn supervised(plan: &Plan, argv: &[&str], env: &[(&str, String)]) -> UnitKind {
     })
 }
 
+/// The same with a log of its own.
+fn named(unit: UnitKind, name: &str, plan: &Plan) -> UnitKind {
+    match unit {
+        UnitKind::Process(spec) => {
+            UnitKind::Process(ProcessSpec { log: plan.dir.path().join(format!("{name}.log")), ..spec })
+        }
+        other => other,
+    }
+}
+
 #[tokio::test]
 async fn every_way_brings_what_another_process_says() {
     let plan = Plan::new();
@@ -229,6 +239,73 @@ async fn a_flood_by_udp_is_counted_and_does_not_silence_the_others() {
     house.figures(|tally| tally.of(Way::Udp).refused > 0 && tally.of(Way::Udp).held_back > 0).await;
     for sender in [&mut junk, &mut flood, &mut victim] {
         // One that still floods has done its part.
+        let _ = sender.kill();
+        sender.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn junk_and_floods_into_a_notify_socket_harm_its_own_service_alone() {
+    let mut plan = Plan::new();
+    let program = program();
+    for (name, argv) in [
+        ("orders", vec![program.to_str().unwrap(), "notify", "orders", "1000", "20"]),
+        ("victim", vec![program.to_str().unwrap(), "notify", "victim", "100000", "10"]),
+    ] {
+        let socket = plan.place("notify", name);
+        let unit = supervised(&plan, &argv, &[("NOTIFY_SOCKET", socket)]);
+        plan.units.insert(id(name), named(unit, name, &plan));
+    }
+    plan.setup.strangers = true;
+    let mut house = plan.build().await;
+    let mut senders = ["junk-notify", "notify"].map(|way| start(plan.sender(way, "orders", 200_000, 0)));
+    let mut next = None;
+    house
+        .until(|input| {
+            if let Input::Beat(beat) = input
+                && beat.service == id("victim")
+                && let Some(progress) = beat.progress
+            {
+                assert!(next.is_none_or(|next| next == progress), "a beat of the victim was lost");
+                next = Some(progress + 1);
+            }
+            next.is_some_and(|next| next > 60).then_some(())
+        })
+        .await;
+    house.figures(|tally| tally.of(Way::Notify).malformed > 0 && tally.of(Way::Notify).held_back > 0).await;
+    for sender in &mut senders {
+        // One that still floods has done its part.
+        let _ = sender.kill();
+        sender.wait().unwrap();
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_is_heard_when_it_is_written_and_junk_in_another_does_not_delay_it() {
+    let mut plan = Plan::new();
+    // In turns it would be heard once a minute.
+    plan.setup.files_every = Duration::from_secs(60);
+    let mut house = plan.build().await;
+    let mut junk = start(plan.sender("junk-file", "orders", 1_000_000, 0));
+    let mut victim = start(plan.sender("file", "victim", 1000, 50));
+    let begun = std::time::Instant::now();
+    let mut last = 0;
+    house
+        .until(|input| {
+            if let Input::Beat(beat) = input
+                && beat.service == id("victim")
+            {
+                let progress = beat.progress.unwrap();
+                assert!(progress > last);
+                last = progress;
+            }
+            (last >= 20).then_some(())
+        })
+        .await;
+    assert!(begun.elapsed() < Duration::from_secs(55), "each was told, none was found by looking");
+    house.figures(|tally| tally.of(Way::File).malformed > 0).await;
+    for sender in [&mut junk, &mut victim] {
         let _ = sender.kill();
         sender.wait().unwrap();
     }

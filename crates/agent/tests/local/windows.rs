@@ -79,6 +79,78 @@ async fn junk_on_the_pipe_costs_nobody_else_a_beat() {
 }
 
 #[tokio::test]
+async fn junk_and_floods_by_udp_file_and_memory_do_not_silence_the_others() {
+    let plan = Plan::new();
+    let mut house = plan.build().await;
+    for (junk, way, victim) in
+        [("junk-udp", Way::Udp, "udp"), ("junk-file", Way::File, "file"), ("memory", Way::Memory, "memory")]
+    {
+        let mut junk = start(plan.sender(junk, "orders", 100_000, 0));
+        let mut victim = start(plan.sender(victim, "victim", 10_000, 20));
+        let mut last = 0;
+        house
+            .until(|input| {
+                if let Input::Beat(beat) = input
+                    && beat.service == id("victim")
+                {
+                    last = beat.progress.unwrap_or(last);
+                }
+                (last >= 20).then_some(())
+            })
+            .await;
+        match way {
+            Way::Udp => house.figures(|tally| tally.of(way).refused > 0).await,
+            Way::File => house.figures(|tally| tally.of(way).malformed > 0).await,
+            // A page that is only written fast holds nothing wrong.
+            _ => assert!(house.tally.of(way).heard > 0),
+        }
+        for sender in [&mut junk, &mut victim] {
+            // One that still floods has done its part.
+            let _ = sender.kill();
+            sender.wait().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn junk_and_floods_in_the_registry_are_counted_and_do_not_silence_the_others() {
+    let mut plan = Plan::new();
+    plan.setup.rate = 5;
+    let mut house = plan.build().await;
+    let key = plan.setup.registry.clone().unwrap();
+    // Cmd alone, since every `reg` is a process of its own.
+    let loop_of = |value: &str, data: &str, times: u32| {
+        let mut cmd = std::process::Command::new("cmd");
+        let line =
+            format!("for /l %i in (1,1,{times}) do reg add {key} /v {value} /t REG_SZ /d \"{data}\" /f");
+        cmd.args(["/c", &line]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        cmd
+    };
+    let mut junk = start(loop_of("orders", "no word of ours %i", 1000));
+    let mut victim = start(loop_of("victim", "alive progress=%i", 1000));
+    let mut heard = 0;
+    house
+        .until(|input| {
+            if let Input::Beat(beat) = input
+                && beat.service == id("victim")
+            {
+                heard += 1;
+            }
+            (heard >= 10).then_some(())
+        })
+        .await;
+    house.figures(|tally| tally.of(Way::Registry).malformed > 0).await;
+    for sender in [&mut junk, &mut victim] {
+        let _ = sender.kill();
+        sender.wait().unwrap();
+    }
+    let mut reg = std::process::Command::new("reg");
+    reg.args(["delete", &key, "/f"]);
+    run(reg).await;
+    house.stop().await;
+}
+
+#[tokio::test]
 #[ignore = "real_windows: under Wine everybody is an administrator, and access lists of pipes are not enforced"]
 async fn another_user_is_refused_by_the_system_on_pipe_and_section() {
     let plan = Plan::new();

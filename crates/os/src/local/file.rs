@@ -1,8 +1,7 @@
 //! Files as heartbeats: a program touches its file, or writes a note into it.
 //!
-//! The folder is looked at in turns, not watched: turns cost the same whether a program writes once an hour or
-//! a thousand times a second, they work on every file system, and nothing is missed, since only the last note
-//! counts anyway.
+//! A file is looked at when the system tells of its writing ([`Changes`](super::Changes)), and in turns, since that
+//! works on every file system. Nothing is missed, since only the last note counts anyway.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -27,6 +26,8 @@ pub struct Note {
 struct Seen {
     modified: Option<SystemTime>,
     length: u64,
+    /// One that was renamed into its place is another file, though it may be as long and of the same instant.
+    file: u64,
 }
 
 /// Why a note was not read.
@@ -51,6 +52,11 @@ impl Note {
     /// The file `path`, of which only the touch counts: a log, a database.
     pub fn touched(service: ServiceId, path: PathBuf) -> Self {
         Self { is_read: false, ..Self::new(service, path) }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Looks once. A letter when the file was written or touched since the last look. A file that is missing is
@@ -85,7 +91,8 @@ impl Note {
 
 fn see(path: &Path) -> io::Result<(Seen, Metadata)> {
     let metadata = std::fs::metadata(path)?;
-    Ok((Seen { modified: metadata.modified().ok(), length: metadata.len() }, metadata))
+    let file = imp::file_number(&metadata);
+    Ok((Seen { modified: metadata.modified().ok(), length: metadata.len(), file }, metadata))
 }
 
 #[cfg(test)]

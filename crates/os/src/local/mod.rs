@@ -29,6 +29,7 @@ use lifesign_core::model::ServiceId;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+mod changes;
 pub mod file;
 mod throttle;
 mod udp;
@@ -37,6 +38,7 @@ mod udp;
 #[cfg_attr(windows, path = "windows/mod.rs")]
 mod imp;
 
+pub use changes::Changes;
 pub use imp::Page;
 pub use udp::{Secrets, udp};
 

@@ -117,6 +117,12 @@ pub(super) fn owner(metadata: &std::fs::Metadata) -> Option<std::sync::Arc<str>>
     Some(metadata.uid().to_string().into())
 }
 
+/// The number of a file on its file system.
+pub(super) fn file_number(metadata: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    metadata.ino()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
