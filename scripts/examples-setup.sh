@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs what the examples in examples/heartbeat need to run in the tests: a C compiler, Python, Go and Java.
-# C# and PowerShell are not in Debian; their examples run on a Windows machine (docs/not-proven-under-wine.md).
+# Installs what the examples in examples/heartbeat need to run in the tests: a C compiler, Python, Go, Java, and Mono
+# for C#. PowerShell is not in Debian; its example runs on a Windows machine (docs/not-proven-under-wine.md).
 #
 #   scripts/examples-setup.sh           install what is missing (as root)
 #   scripts/examples-setup.sh --check   only say what is missing
 set -eu
 missing=
-for tool in cc:gcc python3:python3 go:golang-go javac:default-jdk-headless; do
+for tool in cc:gcc python3:python3 go:golang-go javac:default-jdk-headless mcs:mono-mcs mono:mono-runtime; do
     command -v "${tool%%:*}" >/dev/null 2>&1 || missing="$missing ${tool#*:}"
 done
 [ -n "$missing" ] || { echo "the examples have all they need"; exit 0; }

@@ -29,6 +29,14 @@ while True:
     time.sleep(0.2)
 ";
 
+/// Pings by curl's own rules: any method, nothing but the address.
+const FOR_HEALTHCHECKS: &str = "
+import os, time, urllib.request
+while True:
+    urllib.request.urlopen(os.environ['HC_PING_URL'])
+    time.sleep(0.2)
+";
+
 fn python(program: &str) -> String {
     let there = std::process::Command::new("python3").arg("--version").output().is_ok();
     assert!(there, "python3 is missing; install it with: sh scripts/examples-setup.sh");
@@ -36,7 +44,7 @@ fn python(program: &str) -> String {
 }
 
 #[test]
-fn programs_for_systemd_and_svcwatchdog_are_heard_unchanged_and_their_silence_too() {
+fn programs_for_systemd_svcwatchdog_and_healthchecks_are_heard_unchanged_and_their_silence_too() {
     let dir = tempfile::tempdir().unwrap();
     let heartbeat = "{ interval: 200ms, timeout: 2s, retries: 1 }";
     let configuration = format!(
@@ -45,13 +53,16 @@ agent: {{ local: {{ udp: \"127.0.0.1:{}\" }} }}
 services:
   - {{ id: notified, unit: {{ process: {} }}, heartbeat: {heartbeat} }}
   - {{ id: guarded, unit: {{ process: {} }}, heartbeat: {heartbeat} }}
+  - {{ id: pinging, unit: {{ process: {} }}, heartbeat: {heartbeat} }}
 ",
         free_port(),
         python(FOR_SYSTEMD),
         python(FOR_SVCWATCHDOG),
+        python(FOR_HEALTHCHECKS),
     );
     let lifesign = Lifesign::start(dir.path(), &configuration);
     lifesign.wait_for_state("guarded", "up", None);
+    lifesign.wait_for_state("pinging", "up", None);
     let notified = lifesign.wait_for_state("notified", "up", None);
     assert!(notified["last_heartbeat_at"].is_string(), "{notified}");
     // It hangs: the process lives, and says nothing any more.

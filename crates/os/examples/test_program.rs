@@ -1,7 +1,8 @@
 //! A program with good and bad manners, for the tests of supervised processes on Windows.
 //!
 //! `exit CODE` prints a line and ends · `wait` waits for ever · `tree` starts a `wait` of its own, prints its
-//! number, and waits · `polite` waits for Ctrl-Break and ends with 0 · `keep LOG ARGS…` is a small lifesign: it
+//! number, and waits · `event` waits for its shutdown event as SvcWatchDog's programs do, opening it anew for each
+//! look, and ends with 0 · `polite` waits for Ctrl-Break and ends with 0 · `keep LOG ARGS…` is a small lifesign: it
 //! supervises this very program with ARGS, prints its number, and waits.
 #![allow(clippy::unwrap_used, reason = "a test program; a panic is a failed test")]
 #![allow(clippy::print_stdout, reason = "its output is what the tests read")]
@@ -34,6 +35,13 @@ async fn main() -> ExitCode {
             signals.next().await;
             return ExitCode::SUCCESS;
         }
+        #[cfg(windows)]
+        "event" => {
+            println!("listening");
+            while !is_set(&std::env::var("SHUTDOWN_EVENT").unwrap()) {}
+            println!("asked");
+            return ExitCode::SUCCESS;
+        }
         "keep" => {
             let spec = ProcessSpec {
                 argv: std::iter::once(std::env::current_exe().unwrap().display().to_string())
@@ -52,4 +60,21 @@ async fn main() -> ExitCode {
         _ => {}
     }
     std::future::pending().await
+}
+
+/// Opens the event and waits for it for a tenth of a second.
+#[cfg(windows)]
+#[allow(unsafe_code, reason = "an event is a thing of Win32")]
+fn is_set(name: &str) -> bool {
+    use windows_sys::Win32::Foundation::{CloseHandle, WAIT_OBJECT_0};
+    use windows_sys::Win32::System::Threading::{EVENT_ALL_ACCESS, OpenEventW, WaitForSingleObject};
+    let name: Vec<u16> = name.encode_utf16().chain([0]).collect();
+    // SAFETY: the name is NUL-terminated.
+    let event = unsafe { OpenEventW(EVENT_ALL_ACCESS, 0, name.as_ptr()) };
+    assert!(!event.is_null(), "{}", std::io::Error::last_os_error());
+    // SAFETY: the handle is open.
+    let is_set = unsafe { WaitForSingleObject(event, 100) } == WAIT_OBJECT_0;
+    // SAFETY: the handle is open, and not used again.
+    unsafe { CloseHandle(event) };
+    is_set
 }

@@ -35,13 +35,17 @@ impl Bench {
     }
 
     fn within(dir: tempfile::TempDir, args: &[&str]) -> Self {
+        Self::told(dir, args, Vec::new())
+    }
+
+    fn told(dir: tempfile::TempDir, args: &[&str], env: Vec<(String, String)>) -> Self {
         let (send, reports) = mpsc::unbounded_channel();
         let spec = ProcessSpec {
             argv: std::iter::once(program().display().to_string())
                 .chain(args.iter().map(|&arg| arg.to_owned()))
                 .collect(),
             cwd: None,
-            env: Vec::new(),
+            env,
             stop_timeout: Duration::from_secs(5),
             log: dir.path().join("log"),
             log_limit: 1 << 20,
@@ -274,6 +278,29 @@ async fn a_stranger_with_the_number_of_the_process_is_not_adopted() {
     assert_eq!(bench.next().await.1.state, stopped(false, Exit::Unseen));
     assert_ne!(bench.supervised.start().await.unwrap().pid, me.pid);
     bench.supervised.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_knows_svcwatchdog_is_asked_by_its_event_also_after_it_was_adopted() {
+    let name = format!(r"Global\SvcWatchDog.lifesign-test-{}", std::process::id());
+    let env = || vec![("SHUTDOWN_EVENT".to_owned(), name.clone())];
+    let mut bench = Bench::told(tempfile::tempdir().unwrap(), &["event"], env());
+    // Twice: the event of the first stop does not stop the second run.
+    for _ in 0..2 {
+        bench.supervised.start().await.unwrap();
+        bench.output("listening").await;
+        bench.supervised.stop().await.unwrap();
+        assert_eq!(bench.stopped().await.1.state, stopped(true, Exit::Clean));
+        bench.output("asked").await;
+    }
+    bench.supervised.start().await.unwrap();
+    let Bench { dir, supervised, mut reports } = bench;
+    // A second supervisor adopts what the first one runs, while it runs still: the name is the same.
+    let mut second = Bench::told(dir, &["event"], env());
+    second.supervised.stop().await.unwrap();
+    assert_eq!(second.stopped().await.1.state, stopped(true, Exit::Clean));
+    reports.close();
+    drop(supervised);
 }
 
 #[tokio::test]

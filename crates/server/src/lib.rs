@@ -16,6 +16,7 @@ pub mod hold;
 pub mod limits;
 mod listener;
 pub mod outbox;
+pub mod ping;
 pub mod reload;
 mod server;
 mod state;

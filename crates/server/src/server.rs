@@ -21,6 +21,7 @@ use crate::hold::OnHold;
 use crate::limits::{Limits, Network};
 use crate::listener::{self, Serving};
 use crate::outbox::{self, Outbox, Recipient};
+use crate::ping::{self, Pings};
 use crate::reload::{Load, Reloader};
 use crate::{AppState, web};
 
@@ -55,6 +56,8 @@ pub struct Parts {
     pub is_metrics_open: bool,
     /// Proxies whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Which services are heard by pings as Healthchecks takes them. The composition changes it with a reload.
+    pub pings: Pings,
     /// Where people reach this server, without a slash at the end; `None`: nobody said.
     pub external_url: Option<Arc<str>>,
 }
@@ -128,7 +131,7 @@ impl Server {
         };
         let serving = Serving {
             listener: parts.listener,
-            router: router(&state, parts.is_metrics_open)?,
+            router: router(&state, parts.pings, parts.is_metrics_open)?,
             limits: Arc::clone(&state.limits),
             trusted_proxies: parts.trusted_proxies.into(),
             figures: figures.clone(),
@@ -153,13 +156,14 @@ impl Server {
 }
 
 /// Everything that is served on the one port.
-fn router(state: &AppState, is_metrics_open: bool) -> Result<Router, Undeclared> {
+fn router(state: &AppState, pings: Pings, is_metrics_open: bool) -> Result<Router, Undeclared> {
     let pages = web::router().route_layer(from_fn_with_state(state.clone(), guard_pages));
     Ok(Router::new()
         .merge(pages)
         .merge(web::public())
         .merge(login_router())
         .merge(api::router(state, is_metrics_open)?)
+        .merge(ping::router(state, pings))
         .route_layer(from_fn(listener::note_route))
         .fallback(api::no_such_route)
         .layer(from_fn(api::name_instance))

@@ -1,16 +1,23 @@
 //! The local ways of heartbeats: what the agent opens, and what supervised programs are told of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_agent::{Access, LocalSetup, Place, SecretOf};
+use lifesign_config::unit::Unit;
 use lifesign_core::model::ServiceId;
+use lifesign_server::ping;
 use sha2::{Digest, Sha256};
 
 use super::kinds::Configuration;
 use super::translate::{self, Surroundings};
 
+/// Where a program finds the address of its pings. Healthchecks itself leaves the name to its users.
+pub(crate) const PING_URL: &str = "HC_PING_URL";
+/// Where a program for SvcWatchDog finds the name of the event that asks it to stop (Windows).
+pub(crate) const SHUTDOWN_EVENT: &str = "SHUTDOWN_EVENT";
 /// Longest path of a Unix socket, in bytes.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -80,14 +87,51 @@ pub(super) fn environment(
     if let Some(address) = written.udp {
         environment.push(("WATCHDOG_PORT".to_owned(), address.port().to_string()));
         environment.push(("WATCHDOG_SECRET".to_owned(), secret(&around.supervised_token, service)));
+        if cfg!(windows) {
+            let number = derived("shutdown event", &around.supervised_token, service);
+            environment.push((SHUTDOWN_EVENT.to_owned(), shutdown_event(number)));
+        }
+    }
+    if interval.is_some() {
+        let url = ping::url(&around.local_url(), number(&around.supervised_token, service));
+        environment.push((PING_URL.to_owned(), url));
     }
     environment
 }
 
+/// The name of an event that nobody else has, as SvcWatchDog names them.
+pub(crate) fn shutdown_event(number: u128) -> String {
+    format!(r"Global\SvcWatchDog.{number:032x}")
+}
+
+/// Who is heard by pings: every supervised program that is to beat, by the number in its `HC_PING_URL`.
+pub(super) fn checks(config: &Configuration, around: &Surroundings) -> Vec<(u128, ServiceId)> {
+    let supervised: BTreeSet<&ServiceId> = lifesign_config::spec::services_on(config, &around.host)
+        .filter(|service| matches!(service.keys.unit, Some(Unit::Process(_))))
+        .map(|service| service.id())
+        .collect();
+    lifesign_config::spec::spec(config, &around.host)
+        .services
+        .into_iter()
+        .filter(|service| service.heartbeat.is_some() && supervised.contains(&service.id))
+        .map(|service| (number(&around.supervised_token, &service.id), service.id))
+        .collect()
+}
+
 /// The secret of `service` for UDP: nobody makes it who does not know `token`, and it is the same after a reload.
 fn secret(token: &str, service: &ServiceId) -> String {
-    let digest = Sha256::digest(format!("heartbeats by udp\0{token}\0{service}").as_bytes());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", derived("heartbeats by udp", token, service))
+}
+
+/// The number of `service` in the path of its pings; made as the secret is.
+fn number(token: &str, service: &ServiceId) -> u128 {
+    derived("heartbeats by ping", token, service)
+}
+
+/// A number for one purpose, which tells nothing about `token` or the numbers for others.
+pub(crate) fn derived(purpose: &str, token: &str, service: &ServiceId) -> u128 {
+    let digest = Sha256::digest(format!("{purpose}\0{token}\0{service}").as_bytes());
+    digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -101,5 +145,6 @@ mod tests {
         assert_eq!(secret("t", &id("orders")).len(), 32);
         assert_ne!(secret("t", &id("orders")), secret("t", &id("pay")));
         assert_ne!(secret("t", &id("orders")), secret("u", &id("orders")));
+        assert_ne!(secret("t", &id("orders")), format!("{:032x}", number("t", &id("orders"))));
     }
 }

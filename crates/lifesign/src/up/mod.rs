@@ -7,7 +7,7 @@
 mod banner;
 mod discovered;
 pub(crate) mod kinds;
-mod local;
+pub(crate) mod local;
 mod restart_only;
 mod translate;
 
@@ -24,6 +24,7 @@ use lifesign_core::model::HostName;
 use lifesign_lang::Lang;
 use lifesign_os::service::host::{Host, Reporter, Request};
 use lifesign_server::engine::{Clock, Work};
+use lifesign_server::ping::Pings;
 use lifesign_server::reload::{Fresh, Load};
 use lifesign_server::{Parts, Server};
 use lifesign_store::Store;
@@ -130,6 +131,7 @@ async fn serve(
         listening: listener.local_addr().context("the listening socket has no address")?,
         admin_token: admin.token.clone(),
         supervised_token: data::supervised_token(&data_dir)?.token,
+        pings: Pings::default(),
         data_dir,
     });
 
@@ -160,12 +162,14 @@ async fn serve(
         limits: translate::limits(config),
         is_metrics_open: config.server.open_metrics,
         trusted_proxies: translate::trusted_proxies(config),
+        pings: around.pings.clone(),
         external_url: Some(around.local_url().into()),
     })?;
     // This host has its agent in this very process: what falls silent here is never the host's silence.
     inputs.send(Input::Link { host: Arc::clone(&around.host), connected: true }).await?;
     let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
     setup.assignments = translate::assignments(config, &around);
+    around.pings.replace(local::checks(config, &around));
     setup.local = Some(local::setup(config, &around));
     let agent = Agent::new(setup).component();
 
@@ -356,6 +360,7 @@ fn fresh(
     loaded.config.agent.local.clone_from(&started.agent.local);
     let config = &loaded.config;
     let assignments = translate::assignments(config, around);
+    let (pings, checks) = (around.pings.clone(), local::checks(config, around));
     Ok(Fresh {
         watch: translate::watch(config, &around.host),
         recipients: translate::recipients(config),
@@ -364,6 +369,7 @@ fn fresh(
         warnings,
         then: Box::new(move || {
             then();
+            pings.replace(checks);
             // The agent takes its orders one by one; a full queue must not hold up the reload's answer.
             tokio::spawn(async move { commands.send(Command::Assign(assignments)).await });
         }),

@@ -19,6 +19,7 @@ use lifesign_server::auth::{AccessTable, Digest, NoSuchRole, Privilege, Role, To
 use lifesign_server::engine::Watch;
 use lifesign_server::limits::{Limits, Network};
 use lifesign_server::outbox::Recipient;
+use lifesign_server::ping::Pings;
 use lifesign_store::Options;
 
 use super::kinds::Configuration;
@@ -41,6 +42,8 @@ pub(super) struct Surroundings {
     pub(super) admin_token: String,
     /// The token that supervised processes get.
     pub(super) supervised_token: String,
+    /// Who is heard by pings.
+    pub(super) pings: Pings,
 }
 
 impl Surroundings {

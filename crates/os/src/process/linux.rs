@@ -104,7 +104,8 @@ impl Child {
     }
 
     /// Asks it to stop: SIGTERM to the group, and SIGCONT, without which a stopped process would not hear it.
-    pub(super) fn ask_to_stop(&self) -> io::Result<()> {
+    #[expect(clippy::unused_async, reason = "on Windows it waits")]
+    pub(super) async fn ask_to_stop(&self) -> io::Result<()> {
         self.signal(libc::SIGTERM)?;
         self.signal(libc::SIGCONT)
     }

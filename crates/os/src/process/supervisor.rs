@@ -208,7 +208,7 @@ impl Keeper {
     async fn stop(&mut self) -> Result<(), ProcessError> {
         let Some(child) = &mut self.child else { return Ok(()) };
         let pid = child.process().pid;
-        if let Err(error) = child.ask_to_stop() {
+        if let Err(error) = child.ask_to_stop().await {
             tracing::warn!(pid, %error, "Could not ask a process to stop");
         }
         self.report(UnitState::Stopping, format!("stopping (process {pid})"));

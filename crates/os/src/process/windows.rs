@@ -25,12 +25,15 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use self::console::Console;
+use self::event::ShutdownEvent;
 use self::job::Job;
 use super::ProcessSpec;
 use crate::process_handle::{ExitWatch, ProcessHandle, Rights};
 
 #[path = "windows/console.rs"]
 mod console;
+#[path = "windows/event.rs"]
+mod event;
 #[path = "windows/job.rs"]
 mod job;
 #[path = "windows/resume.rs"]
@@ -48,6 +51,8 @@ pub(super) struct Child {
     main: ProcessHandle,
     /// `None`: adopted from a lifesign that died before it could hand the job over.
     job: Option<Job>,
+    /// `None`: its environment names none.
+    shutdown: Option<ShutdownEvent>,
     gone: watch::Receiver<bool>,
     _exit: ExitWatch,
 }
@@ -64,6 +69,8 @@ impl Child {
             // What started lifesign must not end its children together with it.
             flags |= CREATE_BREAKAWAY_FROM_JOB;
         }
+        // It may open the event with its first instruction.
+        let shutdown = ShutdownEvent::of(spec);
         let mut command = Command::new(spec.program());
         command.args(spec.argv.iter().skip(1)).envs(spec.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).creation_flags(flags);
@@ -75,10 +82,11 @@ impl Child {
             let handle = std::os::windows::io::AsHandle::as_handle(own).try_clone_to_owned()?;
             Self::set_up(handle, own.id(), spec)
         };
-        set_up(&own).inspect_err(|_| {
+        let child = set_up(&own).inspect_err(|_| {
             // It must not stay behind. If the kill fails it is dead already.
             let _ = own.kill();
-        })
+        })?;
+        Ok(Self { shutdown, ..child })
     }
 
     /// Puts a suspended process into its job, names it in the state file, and lets it run.
@@ -120,7 +128,7 @@ impl Child {
         let job = Job::open(known)
             .inspect_err(|error| tracing::warn!(pid = known.pid, %error, "The job of a process is lost"))
             .ok();
-        Self::watched(main, job).map(Some)
+        Ok(Some(Self { shutdown: ShutdownEvent::of(spec), ..Self::watched(main, job)? }))
     }
 
     fn watched(main: ProcessHandle, job: Option<Job>) -> io::Result<Self> {
@@ -128,7 +136,7 @@ impl Child {
         let exit = main.on_exit(move || {
             tell.send_replace(true);
         })?;
-        Ok(Self { main, job, gone, _exit: exit })
+        Ok(Self { main, job, shutdown: None, gone, _exit: exit })
     }
 
     /// Which process it is.
@@ -147,11 +155,17 @@ impl Child {
         }
     }
 
-    /// Asks it to stop: Ctrl-Break to its process group. One without a console has no ear for that, and waiting
-    /// would not change it, so it is killed at once. Succeeds when it is gone already.
-    pub(super) fn ask_to_stop(&self) -> io::Result<()> {
+    /// Asks it to stop: by its shutdown event where it listens to that, else by Ctrl-Break to its process group. One
+    /// without a console has no ear for that, and waiting would not change it, so it is killed at once. Succeeds when
+    /// it is gone already.
+    pub(super) async fn ask_to_stop(&self) -> io::Result<()> {
         let pid = self.process().pid;
         if self.main.exit_code().is_some() {
+            return Ok(());
+        }
+        if let Some(event) = &self.shutdown
+            && event.tell().await
+        {
             return Ok(());
         }
         console::send_break(pid).or_else(|error| {

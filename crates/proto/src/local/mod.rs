@@ -78,7 +78,7 @@ fn beat(service: &ServiceId, status: BeatStatus) -> Beat {
 }
 
 /// `text`, cut on a character border to at most `limit` bytes.
-fn fit(text: &str, limit: usize) -> &str {
+pub(crate) fn fit(text: &str, limit: usize) -> &str {
     text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
 }
 

@@ -54,6 +54,13 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whether it is on this host, as far as its address tells.
+    pub(crate) fn is_local(self) -> bool {
+        self.address.is_some_and(|address| address.is_loopback())
+    }
+}
+
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {

@@ -52,10 +52,16 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Serves until told to stop; then lets requests under way finish.
-    pub(crate) async fn run(self, mut ready: Ready, mut stop: Stop) -> Result<(), Error> {
+    pub(crate) async fn run(self, mut ready: Ready, stop: Stop) -> Result<(), Error> {
+        ready.tell();
+        self.serve_until(stop).await;
+        Ok(())
+    }
+
+    /// The same for one who has nobody to tell that it is ready.
+    pub(crate) async fn serve_until(self, mut stop: Stop) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let graceful = GracefulShutdown::new();
-        ready.tell();
         loop {
             let accepted = tokio::select! {
                 () = stop.given() => break,
@@ -77,7 +83,6 @@ impl Serving {
         if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
             tracing::warn!("Requests under way did not finish in time and were cut off");
         }
-        Ok(())
     }
 
     fn serve(

@@ -24,6 +24,7 @@ use lifesign_server::auth::{AccessTable, Digest, Privilege, Role, Token};
 use lifesign_server::engine::{Clock, Watch, Work};
 use lifesign_server::limits::Limits;
 use lifesign_server::outbox::{Attempting, Deliver, Recipient};
+use lifesign_server::ping::Pings;
 use lifesign_server::reload::{Fresh, Load};
 use lifesign_server::{AppState, Parts, Server};
 use lifesign_store::Store;
@@ -127,6 +128,7 @@ pub struct House {
     pub agent: mpsc::Sender<Input>,
     pub work: mpsc::Receiver<Work>,
     pub next_configuration: NextConfiguration,
+    pub pings: Pings,
     pub dir: TempDir,
     supervisor: Supervisor,
 }
@@ -145,6 +147,7 @@ impl House {
         let (work_sender, work) = mpsc::channel(64);
         let board = Board::default();
         let next_configuration = NextConfiguration::default();
+        let pings = Pings::default();
         let server = Server::new(Parts {
             listener,
             clock: plan.clock.unwrap_or_else(clock),
@@ -164,6 +167,7 @@ impl House {
             limits: plan.limits,
             is_metrics_open: plan.is_metrics_open,
             trusted_proxies: Vec::new(),
+            pings: pings.clone(),
             external_url: None,
         })
         .unwrap();
@@ -171,7 +175,7 @@ impl House {
         for component in server.components {
             supervisor.start(component, WITHIN).await.unwrap();
         }
-        Self { address, state: server.state, agent, work, next_configuration, dir, supervisor }
+        Self { address, state: server.state, agent, work, next_configuration, pings, dir, supervisor }
     }
 
     /// Stops it in order and gives its data directory for another life.

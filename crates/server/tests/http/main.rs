@@ -14,3 +14,4 @@ mod modes;
 mod orders;
 mod outbox;
 mod overload;
+mod pings;
