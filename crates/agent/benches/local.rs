@@ -1,8 +1,9 @@
 //! `cargo xtask bench local`: for each local way, what a beat costs its program, how many a second get through, and
 //! how long one takes to the engine's verdict.
 //!
-//! HTTP is not among them: the agent has no part in it. The sender is a thread of its own; between it and the
-//! engine lie the same kernel objects, the same agent and the same channel as between two processes.
+//! The row of HTTP comes from another bench, in the argument `--row=…`: the agent has no part in it. The sender is a
+//! thread of its own; between it and the engine lie the same kernel objects, the same agent and the same channel as
+//! between two processes.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for developers")]
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use tokio::sync::mpsc;
 /// Beats whose delay is measured, and the time between them.
 const PACED: u64 = 1000;
 const PACE: Duration = Duration::from_millis(2);
+/// The same for ways of which the newest beat alone is heard: longer than a look takes.
+const SLOW_PACE: Duration = Duration::from_millis(30);
 /// Beats sent as fast as it goes.
 const BURST: u64 = 100_000;
 
@@ -37,6 +40,12 @@ struct House {
     supervisor: Supervisor,
     _commands: mpsc::Sender<Command>,
     _dir: tempfile::TempDir,
+}
+
+/// The service that has a notify socket, since it is a process of the agent's own; its beats come from here.
+#[cfg(unix)]
+fn notified() -> ServiceId {
+    ServiceId::new("notified").unwrap()
 }
 
 fn orders() -> ServiceId {
@@ -57,24 +66,39 @@ impl House {
             sockets: true,
             pipe: true,
             memory: Some(memory_every),
-            registry: None,
+            registry: cfg!(windows).then(|| format!(r"HKCU\SOFTWARE\{}", place.name)),
             notes: true,
             touched: BTreeMap::new(),
             files_every: Duration::from_millis(500),
             udp: Some(udp),
-            strangers: false,
+            strangers: true,
             rate: 1_000_000,
             limits: lifesign_proto::Limits::default(),
             secret: SecretOf(Arc::new(|_| "secret".to_owned())),
         });
-        setup.assignments =
-            Assignments { services: vec![Assignment { id: orders(), unit: None, checks: Vec::new() }] };
+        #[cfg_attr(windows, expect(unused_mut, reason = "Windows has no notify sockets"))]
+        let mut services = vec![Assignment { id: orders(), unit: None, checks: Vec::new() }];
+        #[cfg(unix)]
+        services.push(Assignment {
+            id: notified(),
+            unit: Some(lifesign_agent::UnitKind::Process(lifesign_agent::ProcessSpec {
+                argv: vec!["sleep".to_owned(), "100000".to_owned()],
+                cwd: None,
+                env: Vec::new(),
+                stop_timeout: Duration::from_secs(5),
+                log: dir.path().join("notified.log"),
+                log_limit: 65536,
+            })),
+            checks: Vec::new(),
+        });
+        let ids: Vec<ServiceId> = services.iter().map(|service| service.id.clone()).collect();
+        setup.assignments = Assignments { services };
         let mut supervisor = Supervisor::new(Board::default());
         supervisor.start(Agent::new(setup).component(), Duration::from_secs(30)).await.unwrap();
         let begun = Instant::now();
         let mut engine = Engine::new();
-        let service = ServiceSpec {
-            id: orders(),
+        let service = |id| ServiceSpec {
+            id,
             host: "here".into(),
             unit: None,
             heartbeat: Some(HeartbeatSpec::never()),
@@ -85,7 +109,7 @@ impl House {
             severity: Severity::Critical,
             start_grace: Duration::ZERO,
         };
-        let spec = Spec { services: vec![service], ..Spec::default() };
+        let spec = Spec { services: ids.into_iter().map(service).collect(), ..Spec::default() };
         engine.step(now(begun), Input::Configure(Arc::new(spec)), &mut Vec::new());
         Self { inputs, engine, begun, place, udp, supervisor, _commands: commands, _dir: dir }
     }
@@ -134,6 +158,36 @@ fn stream(house: &House) -> Send {
     Box::new(move |n| drop(socket.write_all(format!("orders alive progress={n}\n").as_bytes())))
 }
 
+#[cfg(unix)]
+fn notify(house: &House) -> Send {
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    socket.connect(house.place.dir.join("notify").join("notified")).unwrap();
+    Box::new(move |n| drop(socket.send(format!("WATCHDOG=1\nX_LIFESIGN_PROGRESS={n}").as_bytes())))
+}
+
+/// Writes a number, as a program in any language would.
+#[cfg(windows)]
+#[expect(unsafe_code, reason = "the registry is a thing of Win32")]
+fn registry(house: &House) -> Send {
+    use windows_sys::Win32::System::Registry::{HKEY_CURRENT_USER, REG_QWORD, RegSetKeyValueW};
+    let wide = |text: &str| text.encode_utf16().chain([0]).collect::<Vec<u16>>();
+    let (key, value) = (wide(&format!(r"SOFTWARE\{}", house.place.name)), wide("orders"));
+    Box::new(move |n| {
+        // SAFETY: both names are NUL-terminated, and the number is as long as said.
+        let error = unsafe {
+            RegSetKeyValueW(
+                HKEY_CURRENT_USER,
+                key.as_ptr(),
+                value.as_ptr(),
+                REG_QWORD,
+                (&raw const n).cast(),
+                8,
+            )
+        };
+        assert_eq!(error, 0);
+    })
+}
+
 fn udp(house: &House) -> Send {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = house.udp;
@@ -158,7 +212,8 @@ struct Row {
 }
 
 async fn measure(way: &'static str, house: &mut House, mut send: Send, pace: Duration, burst: u64) -> Row {
-    let paced = if pace > PACE { PACED / 50 } else { PACED };
+    // The slower the way, the fewer; a hundred at least, for the last of a hundred.
+    let paced = if pace > PACE { PACED / 10 } else { PACED };
     // Paced: the delay of each.
     let sender = std::thread::spawn(move || {
         let mut at = Vec::new();
@@ -231,7 +286,7 @@ async fn measure(way: &'static str, house: &mut House, mut send: Send, pace: Dur
     }
 }
 
-async fn table() {
+async fn table(more: &[String]) {
     let mut rows = Vec::new();
     for (way, every) in [
         ("memory (looked at every 100 ms)", Duration::from_millis(100)),
@@ -247,7 +302,11 @@ async fn table() {
     set_place(&house);
     #[cfg(unix)]
     {
-        let sends = [("Unix stream", stream(&house)), ("Unix datagram", datagram(&house))];
+        let sends = [
+            ("Unix stream", stream(&house)),
+            ("Unix datagram", datagram(&house)),
+            ("sd_notify", notify(&house)),
+        ];
         for (way, send) in sends {
             rows.push(measure(way, &mut house, send, PACE, BURST).await);
         }
@@ -258,13 +317,14 @@ async fn table() {
     {
         let send = by_pulse(Way::Pipe);
         rows.push(measure("named pipe", &mut house, send, PACE, BURST / 10).await);
+        let send = registry(&house);
+        rows.push(measure("registry value", &mut house, send, SLOW_PACE, 1000).await);
     }
     let send = udp(&house);
     rows.push(measure("UDP on loopback", &mut house, send, PACE, BURST).await);
     let send = file(&house);
-    rows.push(
-        measure("file (looked at every 500 ms)", &mut house, send, Duration::from_millis(550), 1000).await,
-    );
+    rows.push(measure("file, renamed into place", &mut house, send, SLOW_PACE, 1000).await);
+    house.supervisor.stop().await;
 
     println!("| way | a beat costs its program | sent/s | judged/s | beat to verdict p50 | p99 |");
     println!("|---|---|---|---|---|---|");
@@ -274,7 +334,10 @@ async fn table() {
             row.way, row.cost, row.sent_per_second, row.heard_per_second, row.p50, row.p99
         );
     }
-    println!("\nBy memory and file only the newest of the beats between two looks is judged.");
+    for row in more {
+        println!("{row}");
+    }
+    println!("\nBy memory, file and registry only the newest of the beats between two looks is judged.");
 }
 
 /// The client library finds the ways by the environment.
@@ -286,5 +349,7 @@ fn set_place(house: &House) {
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(table());
+    let more: Vec<String> =
+        std::env::args().filter_map(|argument| argument.strip_prefix("--row=").map(str::to_owned)).collect();
+    runtime.block_on(table(&more));
 }

@@ -25,6 +25,8 @@ async fn every_way_brings_what_another_process_says() {
         assert_eq!(beat.metrics, [("queue".into(), 12.5)], "{name}");
         assert!(house.tally.of(way).heard >= 1, "{name}");
     }
+    // Its folder can go only when nobody watches it any more.
+    house.stop().await;
 }
 
 #[tokio::test]
@@ -76,6 +78,7 @@ async fn junk_on_the_pipe_costs_nobody_else_a_beat() {
     let _ = junk.kill();
     junk.wait().unwrap();
     victim.wait().unwrap();
+    house.stop().await;
 }
 
 #[tokio::test]
@@ -110,6 +113,7 @@ async fn junk_and_floods_by_udp_file_and_memory_do_not_silence_the_others() {
             sender.wait().unwrap();
         }
     }
+    house.stop().await;
 }
 
 #[tokio::test]
