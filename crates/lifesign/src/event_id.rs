@@ -6,7 +6,7 @@ pub(crate) const READY: u16 = 1;
 /// lifesign stops, as it was told.
 pub(crate) const STOPPING: u16 = 2;
 /// lifesign could not start.
-pub(crate) const START_FAILED: u16 = 3;
+pub(crate) const START_FAILED: u16 = lifesign_os::service::system_log::START_FAILED;
 /// lifesign ended because one of its parts did.
 pub(crate) const FAILED: u16 = 4;
 /// Alerts and restarts of all services are held.

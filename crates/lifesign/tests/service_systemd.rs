@@ -110,7 +110,7 @@ impl Drop for Lab {
 
 fn configuration(port: u16) -> String {
     format!(
-        "server: {{ listen: \"127.0.0.1:{port}\" }}\nservices:\n  - id: shop\n    unit: shop.service\n    restart: {{ \
+        "server: {{ listen: \"127.0.0.1:{port}\" }}\nlog: {{ file: /var/lib/lifesign-log/lifesign.log }}\nservices:\n  - id: shop\n    unit: shop.service\n    restart: {{ \
          budget: 5 per 10m }}\n"
     )
 }
@@ -159,8 +159,17 @@ fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets
     let token = lab.run(&["cat", "/var/lib/lifesign/admin.token"]);
     let journal = lab.run(&["journalctl", "--no-pager", "-o", "export"]);
     assert!(!journal.contains(token.trim()), "the admin token stands in the journal");
+    let log = lab.run(&["cat", "/var/lib/lifesign-log/lifesign.log"]);
+    assert!(log.contains("Lifesign is ready") && !log.contains(token.trim()), "{log}");
+    let rights =
+        lab.run(&["stat", "-c", "%U %a", "/var/lib/lifesign-log", "/var/lib/lifesign-log/lifesign.log"]);
+    assert_eq!(rights.trim(), "lifesign 700\nlifesign 600");
+    let shown = lab.run(&["journalctl", "--no-pager", "-o", "cat", "-u", "lifesign.service"]);
+    assert!(shown.contains("Lifesign is ready listening=127.0.0.1:"), "the facts are seen at once: {shown}");
     let status = lab.done(&["status"]);
     assert!(status.contains("active (running)") && status.contains(&pid), "{status}");
+    lab.done(&["start"]);
+    assert_eq!(lab.show("lifesign.service", "MainPID"), pid, "a running one is not started again");
 
     // Reload, through both of its states.
     lab.run(&["systemctl", "reload", "lifesign.service"]);
@@ -198,7 +207,18 @@ fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets
         (lab.show("lifesign.service", "Result"), lab.show("lifesign.service", "ExecMainStatus")),
         ("success".into(), "0".into())
     );
+    lab.done(&["stop"]);
     lab.run(&["rm", "-r", "/etc/systemd/system/lifesign.service.d"]);
+    // What was written since could not start: `start` says why, not that a job has failed.
+    lab.write("/etc/lifesign/lifesign.yaml", "services: [ { id: x, no_such_key: 1 } ]\n");
+    let (code, said) = lab.lifesign(&["start"]);
+    assert!(
+        code == 1 && said.contains("unknown key `no_such_key`") && said.contains("journalctl -u"),
+        "{code}: {said}"
+    );
+    let status = lab.done(&["status"]);
+    assert!(status.contains("failed (exit-code)") && status.contains("exit status 2"), "{status}");
+    lab.run(&["rm", "-r", "/var/lib/lifesign-log"]);
     lab.done(&["uninstall", "--purge"]);
     let left = lab.run(&[
         "find",
@@ -265,11 +285,24 @@ fn what_could_not_start_is_refused_before_anything_is_written() {
         assert_eq!(lab.lifesign(&["start"]).0 == 0, start != "disabled", "{start}");
         lab.done(&["stop"]);
     }
+    // What people see, whatever signs stand in it, and another account.
+    let seen =
+        ["--display-name", "Say \"100%\"", "--description", "Looks after $HOME", "--account", "daemon"];
+    lab.done(&[["install", "-c", "/etc/lifesign/good.yaml"].as_slice(), &seen].concat());
+    assert_eq!(lab.show("lifesign.service", "Description"), "Say \"100%\"");
+    assert_eq!(lab.show("lifesign.service", "User"), "daemon");
+    assert!(lab.run(&["systemctl", "cat", "lifesign.service"]).contains("# Looks after $HOME"));
+    let verified = lab.run(&["systemd-analyze", "verify", "/etc/systemd/system/lifesign.service"]);
+    assert!(!verified.contains("lifesign.service:"), "{verified}");
+    lab.done(&["install", "-c", "/etc/lifesign/good.yaml"]);
     // A unit of somebody else is not written over.
     lab.write("/etc/systemd/system/other.service", "[Service]\nExecStart=/bin/true\n");
     let (code, said) = lab.lifesign(&["install", "--name", "other", "-c", "/etc/lifesign/good.yaml"]);
     assert!(code == 2 && said.contains("not lifesign's"), "{code}: {said}");
-    // More units are granted; those granted before stay.
+    // More units are granted; those granted before stay. Without --apply the rule is only shown.
+    let shown = lab.done(&["grant", "db.service"]);
+    assert!(shown.contains("would: write") && shown.contains("\"db.service\""), "{shown}");
+    assert!(!lab.run(&["cat", "/etc/polkit-1/rules.d/50-lifesign.rules"]).contains("db.service"));
     lab.done(&["grant", "--apply", "db.service", "cache"]);
     let rule = lab.run(&["cat", "/etc/polkit-1/rules.d/50-lifesign.rules"]);
     for unit in ["\"shop.service\"", "\"db.service\"", "\"cache.service\""] {
@@ -282,10 +315,21 @@ fn a_wrapped_program_is_restarted_after_a_crash_and_after_a_hang_and_stops_on_or
     let lab = Lab::start("wrapped");
     lab.write(
         "/usr/local/bin/orders",
-        "#!/bin/sh\necho taking orders as $(id -un)\nwhile [ ! -e hang ]; do systemd-notify WATCHDOG=1; sleep 0.1; done\n\
-         rm hang\nexec sleep 1000\n",
+        "#!/bin/sh\necho taking orders as $(id -un)\ntrap 'echo in good order > ended; exit 0' TERM\nwhile [ ! -e hang ]; do systemd-notify WATCHDOG=1; sleep 0.1\n\
+         if [ -e talk ]; then rm talk; head -c 1500000 /dev/zero | tr '\\0' x; fi; done\nrm hang\nexec sleep 1000\n",
     );
-    lab.done(&["install", "orders", "--wrap", "--heartbeat", "1s", "--", "/usr/local/bin/orders", "a b"]);
+    lab.done(&[
+        "install",
+        "orders",
+        "--wrap",
+        "--heartbeat",
+        "1s",
+        "--log-size",
+        "1",
+        "--",
+        "/usr/local/bin/orders",
+        "a b",
+    ]);
     lab.done(&["start", "orders"]);
     let program = || {
         let state = lab.try_run(&["cut", "-d ", "-f1", "/var/lib/orders/output.log.state"]);
@@ -315,8 +359,19 @@ fn a_wrapped_program_is_restarted_after_a_crash_and_after_a_hang_and_stops_on_or
     assert_eq!(events("22").lines().count(), 1, "one hang");
     assert_eq!(lab.show("orders.service", "NRestarts"), "0", "the wrapper itself lived through all of it");
 
+    // Its output is kept in two files of the size that was asked for.
+    lab.run(&["touch", "/var/lib/orders/talk"]);
+    wait_for("the output is turned over", || lab.exists("/var/lib/orders/output.log.1").then_some(()));
+    let sizes = lab.run(&["stat", "-L", "-c", "%s", "/var/lib/orders/output.log.1"]);
+    assert!(sizes.trim().parse::<u64>().unwrap() <= 1024 * 1024, "{sizes}");
+
     let last = program().unwrap();
     lab.done(&["stop", "orders"]);
+    assert_eq!(
+        lab.run(&["cat", "/var/lib/orders/ended"]).trim(),
+        "in good order",
+        "it was asked before it was killed"
+    );
     assert!(!lab.exists(&format!("/proc/{last}")), "the program is gone");
     lab.done(&["uninstall", "orders", "--purge"]);
     let left = lab.run(&["find", "/etc", "/var/lib", "-name", "orders*"]);

@@ -102,7 +102,7 @@ impl Reloader {
         match &result {
             Ok(done) => {
                 for warning in &done.warnings {
-                    tracing::warn!(warning, "The configuration works, but should not stay as it is");
+                    tracing::warn!(warning, "Configuration reloaded with a warning");
                 }
                 tracing::info!(services = done.services, %by, "Configuration reloaded");
             }

@@ -42,6 +42,10 @@ cli-config-ok = { $file } is valid: { $services ->
     [one] one rule
    *[other] { $rules } rules
 }.
+cli-config-bad = { $file } is not valid: { $errors ->
+    [one] one error
+   *[other] { $errors } errors
+}.
 cli-error = error
 cli-dashboard-at = Dashboard: { $url }
 cli-token-made = Admin token (shown once, kept in { $file }): { $token }

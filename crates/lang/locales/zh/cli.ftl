@@ -33,6 +33,7 @@ cli-reloaded-done = 已重新读取配置。
 cli-acknowledged-done = 事件 { $id } 已由 { $by } 认领。
 cli-beat-accepted = 已接受 { $id } 的心跳，当前状态：{ $state }。
 cli-config-ok = { $file } 有效：{ $services } 个服务，{ $rules } 条规则。
+cli-config-bad = { $file } 无效：{ $errors } 个错误。
 cli-error = 错误
 cli-dashboard-at = 控制台：{ $url }
 cli-token-made = 管理员令牌（仅显示一次，保存在 { $file }）：{ $token }

@@ -48,7 +48,13 @@ fn check(file: &NamedFile, lang: Lang, json: bool) -> Result<(), Failure> {
     if json {
         return check_json(file);
     }
-    let loaded = load(&file.file, file.env.as_deref())?;
+    let loaded =
+        lifesign_config::load::load(&file.file, file.env.as_deref(), &kinds::all()).map_err(|report| {
+            let errors = report.count(Level::Error);
+            let name = file.file.display().to_string();
+            let summary = lang.text("cli-config-bad", &[("file", name.into()), ("errors", errors.into())]);
+            Failure::Configuration(format!("{}\n{summary}", report.to_string().trim_end()))
+        })?;
     if loaded.warnings.count(Level::Warning) > 0 {
         print::hint(loaded.warnings.to_string().trim_end());
     }

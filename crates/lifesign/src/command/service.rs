@@ -58,7 +58,14 @@ fn install(what: &Install, lang: Lang, json: bool) -> Result<(), Failure> {
     show(&steps, lang, json);
     if !json && !what.dry_run {
         print::line("");
-        print::line(lang.text("service-installed", &[("name", definition.name.into())]));
+        let name = definition.name;
+        let command = |verb: &str| match name.as_str() {
+            "lifesign" => format!("lifesign service {verb}"),
+            other => format!("lifesign service {verb} {other}"),
+        };
+        let (start, status) = (command("start"), command("status"));
+        let words = [("name", name.into()), ("start", start.into()), ("status", status.into())];
+        print::line(lang.text("service-installed", &words));
     }
     Ok(())
 }

@@ -30,6 +30,13 @@ pub(super) fn folder(sid: &str) -> String {
     format!("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{sid})")
 }
 
+/// Whether `is`, as a system reads it back, holds the entries of the protected list `wanted` and no others. Windows adds
+/// flags before the first entry.
+pub(super) fn is_same_list(is: &str, wanted: &str) -> bool {
+    let entries = |list: &str| list.split_once('(').map(|(_, entries)| entries.to_owned());
+    is.starts_with("D:P") && entries(is) == entries(wanted)
+}
+
 /// The identity of a service: `S-1-5-80-` and the SHA-1 of its name in upper case UTF-16, as five numbers.
 pub(super) fn service_sid(sha1: [u8; 20]) -> String {
     let mut sid = String::from("S-1-5-80");
@@ -46,6 +53,16 @@ mod tests {
 
     const PRESENT: &str =
         "D:(A;;CCLCSWRPWPDTLOCRRC;;;SY)(A;;CCLCSWLOCRRC;;;IU)S:(AU;FA;CCDCLCSWRPWPDTLOCRSDRCWDWO;;;WD)";
+
+    #[test]
+    fn a_list_is_known_again_whatever_flags_windows_has_added() {
+        let wanted = folder("S-1-5-80-1-2-3-4-5");
+        assert!(is_same_list(&wanted, &wanted));
+        assert!(is_same_list(&wanted.replace("D:P", "D:PAI"), &wanted));
+        assert!(!is_same_list(&wanted.replace("D:P", "D:AI"), &wanted), "one that inherits is another");
+        assert!(!is_same_list(&format!("{wanted}(A;;FA;;;WD)"), &wanted));
+        assert!(!is_same_list("", &wanted));
+    }
 
     #[test]
     fn an_entry_goes_to_the_end_of_the_access_list_once_and_keeps_the_others() {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use super::system_log::START_FAILED;
 use super::{Definition, Kind, Mode, Outcome, ServiceError, StartType, Status, Step};
 
 pub(super) const ADMINISTRATOR: &str = "root";
@@ -40,7 +41,8 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     let mut steps = Vec::new();
     if let Account::Own(user) = &account {
         let path = Path::new(USERS).join(format!("{name}.conf"));
-        let text = format!("# {MARK}.\nu {user} - \"{}\" /nonexistent -\n", definition.display_name);
+        // Not the display name: quotes and `%` mean something in this file.
+        let text = format!("# {MARK}.\nu {user} - \"The service {name}\" /nonexistent -\n");
         steps.push(write(&path, &text, mode)?);
         steps.push(make_user(user, &path, mode)?);
     }
@@ -173,8 +175,25 @@ fn carry_out(verb: &str, name: &str, limit: Duration) -> Result<(), ServiceError
         let why = format!("it takes longer than {limit:?}; `systemctl status {unit}` shows how far it is");
         return Err(ServiceError::failed(doing, why));
     }
-    let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(ServiceError::failed(doing, format!("{why}; `journalctl -u {unit}` shows what it said")))
+    let hint = format!("`journalctl -u {unit}` shows all it said");
+    let why = last_words(&unit).unwrap_or_else(|| {
+        // systemd's second line names commands; ours follow.
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        said.lines().next().unwrap_or("systemd gives no reason").trim_end_matches('.').to_owned()
+    });
+    Err(ServiceError::failed(doing, format!("{why}; {hint}")))
+}
+
+/// What the process that systemd tried last wrote down as the reason why it could not start.
+fn last_words(unit: &str) -> Option<String> {
+    let shown = systemctl(&["show", "-p", "InvocationID", "--value", unit]).ok()?;
+    let run_of = format!("_SYSTEMD_INVOCATION_ID={}", String::from_utf8_lossy(&shown.stdout).trim());
+    // What has just been written may not have arrived.
+    let _ = run(&["journalctl", "--sync"]);
+    let event = format!("LIFESIGN_EVENT={START_FAILED}");
+    let found = run(&["journalctl", "--no-pager", "-q", "-n", "1", "-o", "cat", &run_of, &event]).ok()?;
+    let text = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    (found.status.success() && !text.is_empty()).then_some(text)
 }
 
 pub(super) fn status(name: &str) -> Result<Status, ServiceError> {

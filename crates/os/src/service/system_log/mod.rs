@@ -11,6 +11,9 @@ mod imp;
 /// 31 839 characters, a datagram to journald more.
 const LONGEST: usize = 16 * 1024;
 
+/// The number under which a service writes down why it could not start; [`start`](super::start) looks for it.
+pub const START_FAILED: u16 = 3;
+
 /// How much a record matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

@@ -38,6 +38,10 @@ const RESET_AFTER: Duration = Duration::from_secs(24 * 3600);
 const PRESHUTDOWN: Duration = Duration::from_secs(30);
 /// All that lifesign needs of a token's privileges: passing through folders, and sections that users' programs open.
 const PRIVILEGES: [&str; 2] = ["SeChangeNotifyPrivilege", "SeCreateGlobalPrivilege"];
+/// Number of the settings beside the main ones.
+const EXTRAS: usize = 7;
+/// Where the service control manager keeps what it knows of services.
+const SERVICES: &str = r"SYSTEM\CurrentControlSet\Services";
 /// Where sources of events are registered.
 const EVENT_LOG: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
 /// Holds the message `%1` for every number from 1 to 1000, so that no message file of our own is needed.
@@ -68,8 +72,9 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
         let same = present.as_ref().is_some_and(|service| is_as_wanted(service, definition, &account));
         let outcome = if same { Outcome::Unchanged } else { Outcome::Planned };
         steps.push(Step::new(what, outcome).with_text(command));
-        for what in extras(definition) {
-            steps.push(Step::new(what, Outcome::Planned));
+        let same = present.as_ref().map_or([false; EXTRAS], |service| extras_are(service, definition));
+        for (what, same) in extras(definition).into_iter().zip(same) {
+            steps.push(Step::new(what, if same { Outcome::Unchanged } else { Outcome::Planned }));
         }
         let source = format!(r"register the event source HKLM\{EVENT_LOG}\{name}");
         let reads = definition.reads.iter().map(|file| may_read(file, name));
@@ -109,7 +114,7 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
             .map_err(|error| told(&error, doing, name))?;
     for (what, done) in extras(definition).into_iter().zip(set_extras(&service, definition)) {
         let outcome = match done {
-            Ok(()) => Outcome::Done,
+            Ok(outcome) => outcome,
             Err(error) if number(&error) == Some(ERROR_INVALID_LEVEL) => Outcome::NotOffered,
             Err(error) => return Err(ServiceError::failed(what, words(&error))),
         };
@@ -159,9 +164,9 @@ fn is_as_wanted(service: &Service, definition: &Definition, account: &str) -> bo
 }
 
 /// The settings beside the main ones, in the order of [`set_extras`].
-fn extras(definition: &Definition) -> Vec<String> {
+fn extras(definition: &Definition) -> [String; EXTRAS] {
     let delayed = if definition.start == StartType::Delayed { "after" } else { "with" };
-    vec![
+    [
         format!("describe it: {}", definition.description),
         format!("start it {delayed} the other automatic services"),
         "restart it 5 s, 30 s, then 60 s after a failure; count anew after a day without one".to_owned(),
@@ -172,22 +177,48 @@ fn extras(definition: &Definition) -> Vec<String> {
     ]
 }
 
-fn set_extras(service: &Service, definition: &Definition) -> [Result<(), Error>; 7] {
-    let actions = RESTART_AFTER.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
+/// Which of them are as wanted, in the same order. What cannot be read is set anew.
+fn extras_are(service: &Service, definition: &Definition) -> [bool; EXTRAS] {
+    let key = format!(r"{SERVICES}\{}", definition.name);
+    let delayed = registry::read_number(&key, "DelayedAutostart").unwrap_or(0) != 0;
     [
-        service.set_description(&definition.description),
-        service.set_delayed_auto_start(definition.start == StartType::Delayed),
-        service.update_failure_actions(ServiceFailureActions {
-            reset_period: ServiceFailureResetPeriod::After(RESET_AFTER),
-            reboot_msg: None,
-            command: None,
-            actions: Some(actions.to_vec()),
+        registry::read(&key, "Description").as_deref() == Some(definition.description.as_str()),
+        delayed == (definition.start == StartType::Delayed),
+        service.get_failure_actions().is_ok_and(|is| {
+            let wanted = failure_actions();
+            is.reset_period == wanted.reset_period && is.actions == wanted.actions
         }),
-        service.set_failure_actions_on_non_crash_failures(true),
-        service.set_config_service_sid_info(ServiceSidType::Unrestricted),
-        security::require_privileges(service, &PRIVILEGES).map_err(Error::Winapi),
-        service.set_preshutdown_timeout(PRESHUTDOWN),
+        service.get_failure_actions_on_non_crash_failures().unwrap_or(false),
+        service.get_config_service_sid_info().is_ok_and(|is| is == ServiceSidType::Unrestricted),
+        registry::read_list(&key, "RequiredPrivileges").is_some_and(|list| list == PRIVILEGES),
+        registry::read_number(&key, "PreshutdownTimeout").map(u128::from) == Some(PRESHUTDOWN.as_millis()),
     ]
+}
+
+fn failure_actions() -> ServiceFailureActions {
+    let actions = RESTART_AFTER.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
+    ServiceFailureActions {
+        reset_period: ServiceFailureResetPeriod::After(RESET_AFTER),
+        reboot_msg: None,
+        command: None,
+        actions: Some(actions.to_vec()),
+    }
+}
+
+fn set_extras(service: &Service, definition: &Definition) -> [Result<Outcome, Error>; EXTRAS] {
+    let set: [&dyn Fn() -> Result<(), Error>; EXTRAS] = [
+        &|| service.set_description(&definition.description),
+        &|| service.set_delayed_auto_start(definition.start == StartType::Delayed),
+        &|| service.update_failure_actions(failure_actions()),
+        &|| service.set_failure_actions_on_non_crash_failures(true),
+        &|| service.set_config_service_sid_info(ServiceSidType::Unrestricted),
+        &|| security::require_privileges(service, &PRIVILEGES).map_err(Error::Winapi),
+        &|| service.set_preshutdown_timeout(PRESHUTDOWN),
+    ];
+    let mut are = extras_are(service, definition).into_iter();
+    set.map(
+        |set| if are.next() == Some(true) { Ok(Outcome::Unchanged) } else { set().map(|()| Outcome::Done) },
+    )
 }
 
 fn register_events(name: &str) -> Result<Step, ServiceError> {
@@ -220,6 +251,9 @@ fn may_read(path: &Path, name: &str) -> String {
 fn make_folder(path: &Path, name: &str) -> Result<Step, ServiceError> {
     let what = for_it_alone(path, name);
     let access = sddl::folder(&sid(name)?);
+    if security::access_of(path).is_ok_and(|is| sddl::is_same_list(&is, &access)) {
+        return Ok(Step::new(what, Outcome::Unchanged));
+    }
     let done = std::fs::create_dir_all(path).and_then(|()| security::set_folder_access(path, &access));
     done.map_err(|error| ServiceError::failed(&what, error))?;
     Ok(Step::new(what, Outcome::Done))

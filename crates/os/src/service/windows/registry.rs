@@ -5,8 +5,8 @@ use std::ptr::{null, null_mut};
 
 use windows_sys::Win32::System::Registry::{
     HKEY, HKEY_LOCAL_MACHINE, KEY_SET_VALUE, REG_DWORD, REG_EXPAND_SZ, REG_OPTION_NON_VOLATILE, RRF_NOEXPAND,
-    RRF_RT_DWORD, RRF_RT_REG_EXPAND_SZ, RRF_RT_REG_SZ, RegCloseKey, RegCreateKeyExW, RegDeleteTreeW,
-    RegGetValueW, RegSetValueExW,
+    RRF_RT_DWORD, RRF_RT_REG_EXPAND_SZ, RRF_RT_REG_MULTI_SZ, RRF_RT_REG_SZ, RegCloseKey, RegCreateKeyExW,
+    RegDeleteTreeW, RegGetValueW, RegSetValueExW,
 };
 
 use crate::wide::wide;
@@ -69,6 +69,12 @@ pub(super) fn write_number(key: &str, name: &str, number: u32) -> io::Result<()>
 
 /// Reads a text, unexpanded; `None` where there is none.
 pub(super) fn read(key: &str, name: &str) -> Option<String> {
+    let text = read_text(key, name, RRF_RT_REG_SZ | RRF_RT_REG_EXPAND_SZ | RRF_NOEXPAND)?;
+    Some(text.trim_end_matches('\0').to_owned())
+}
+
+/// Reads a value of these kinds with the NULs that end it.
+fn read_text(key: &str, name: &str, kinds: u32) -> Option<String> {
     let (key, name) = (wide(key).ok()?, wide(name).ok()?);
     let mut buffer = vec![0_u16; LONGEST];
     let mut bytes = u32::try_from(buffer.len() * 2).ok()?;
@@ -78,7 +84,7 @@ pub(super) fn read(key: &str, name: &str) -> Option<String> {
             HKEY_LOCAL_MACHINE,
             key.as_ptr(),
             name.as_ptr(),
-            RRF_RT_REG_SZ | RRF_RT_REG_EXPAND_SZ | RRF_NOEXPAND,
+            kinds,
             null_mut(),
             buffer.as_mut_ptr().cast(),
             &raw mut bytes,
@@ -86,7 +92,13 @@ pub(super) fn read(key: &str, name: &str) -> Option<String> {
     };
     answer(code).ok()?;
     let text = buffer.get(..bytes as usize / 2)?;
-    Some(String::from_utf16_lossy(text).trim_end_matches('\0').to_owned())
+    Some(String::from_utf16_lossy(text))
+}
+
+/// Reads a list of texts; `None` where there is none.
+pub(super) fn read_list(key: &str, name: &str) -> Option<Vec<String>> {
+    let text = read_text(key, name, RRF_RT_REG_MULTI_SZ)?;
+    Some(text.split('\0').filter(|part| !part.is_empty()).map(str::to_owned).collect())
 }
 
 /// Reads a number; `None` where there is none.

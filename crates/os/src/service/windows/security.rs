@@ -165,6 +165,14 @@ pub(super) fn set_folder_access(path: &Path, text: &str) -> io::Result<()> {
 
 /// Adds `entry` to a file's access list, and says whether it was not there yet.
 pub(super) fn add_to_file(path: &Path, entry: &str) -> io::Result<bool> {
+    match sddl::with_entry(&access_of(path)?, entry) {
+        Some(text) => set_file(path, &text, DACL_SECURITY_INFORMATION).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// The access list of a folder or file as text.
+pub(super) fn access_of(path: &Path) -> io::Result<String> {
     let name = wide(path)?;
     let mut buffer = vec![0; LARGEST];
     let mut needed = 0;
@@ -181,10 +189,7 @@ pub(super) fn add_to_file(path: &Path, entry: &str) -> io::Result<bool> {
     if known == 0 {
         return Err(io::Error::last_os_error());
     }
-    match sddl::with_entry(&text_of(&mut buffer)?, entry) {
-        Some(text) => set_file(path, &text, DACL_SECURITY_INFORMATION).map(|()| true),
-        None => Ok(false),
-    }
+    text_of(&mut buffer)
 }
 
 fn set_file(path: &Path, text: &str, what: u32) -> io::Result<()> {
