@@ -115,9 +115,9 @@ fn lifesign_becomes_a_service_that_windows_own_tools_start_and_stop() {
     assert_eq!(code, 0, "{said}");
     let (code, again) = installed.install(&["--display-name", "Story of lifesign", "--start", "manual"]);
     assert!(code == 0 && again.contains("as it was: make the service"), "{again}");
-    for same in ["as it was: describe it", "as it was: register the event source", "as it was: let lifesign-"]
-    {
-        assert!(again.contains(same), "{same}: {again}");
+    // Access lists and failure actions are not among them: Wine reads back others, or none.
+    for same in ["describe it", "start it with", "grant it 30 s", "register the event source"] {
+        assert!(again.contains(&format!("as it was: {same}")), "{same}: {again}");
     }
 
     // Where the system's own tools look.
@@ -236,8 +236,13 @@ fn a_failure_at_the_start_stops_the_service_with_lifesign_s_exit_code() {
     assert_eq!(installed.install(&[]).0, 0);
     std::fs::write(installed.dir.path().join("lifesign.yaml"), "services: [ { id: x, no_such_key: 1 } ]\n")
         .unwrap();
-    let (code, said) = installed.service("start", &[]);
-    assert!(code == 1 && said.contains("service-specific code 2"), "{code}: {said}");
+    // Wine takes a process that ends at once for one that never came (1053), now and then.
+    let code = wait_for("the exit code in what `start` says", || {
+        let (code, said) = installed.service("start", &[]);
+        assert!(said.contains("service-specific code 2") || said.contains("1053"), "{code}: {said}");
+        said.contains("service-specific code 2").then_some(code)
+    });
+    assert_eq!(code, 1);
     let (code, said) = installed.install(&[]);
     assert!(code == 2 && said.contains("no_such_key"), "{code}: {said}");
 }
@@ -315,6 +320,8 @@ fn windows_restarts_a_lifesign_that_was_killed() {
     let installed = Installed::new("killed");
     let (code, said) = installed.install(&[]);
     assert!(code == 0 && !said.contains("not offered"), "{said}");
+    let (code, again) = installed.install(&[]);
+    assert!(code == 0 && !again.contains("done:"), "a second installation changes nothing: {again}");
     assert!(run("sc", &["qfailure", &installed.name]).1.contains("RESTART"));
     assert!(run("sc", &["qfailureflag", &installed.name]).1.contains("TRUE"));
     assert!(run("sc", &["qsidtype", &installed.name]).1.contains("UNRESTRICTED"));

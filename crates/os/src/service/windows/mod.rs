@@ -500,17 +500,16 @@ fn words(error: &Error) -> String {
 }
 
 fn told(error: &Error, doing: &str, name: &str) -> ServiceError {
+    // The words are those of a refusal, "starting a service needs …"; a failure reads "failed to finish starting …".
+    let failed = |why: String| ServiceError::failed(format!("finish {doing}"), why);
     match number(error) {
         Some(ERROR_ACCESS_DENIED) => ServiceError::NotAdministrator { doing: doing.to_owned() },
         Some(ERROR_SERVICE_DOES_NOT_EXIST) => ServiceError::NotFound { name: name.to_owned() },
-        Some(ERROR_SERVICE_MARKED_FOR_DELETE) => ServiceError::failed(
-            doing,
-            format!(
-                "{name} is still being removed; close programs that look at it, such as the services console"
-            ),
-        ),
-        Some(ERROR_ALREADY_EXISTS) => ServiceError::failed(doing, format!("the name {name} is taken")),
-        _ => ServiceError::failed(doing, words(error)),
+        Some(ERROR_SERVICE_MARKED_FOR_DELETE) => failed(format!(
+            "{name} is still being removed; close programs that look at it, such as the services console"
+        )),
+        Some(ERROR_ALREADY_EXISTS) => failed(format!("the name {name} is taken")),
+        _ => failed(words(error)),
     }
 }
 
