@@ -519,6 +519,11 @@ fn a_restart_cut_short_by_our_own_end_is_no_operators_stop() {
     };
     let mut second = World { engine: Engine::new(), mono: first.mono, wall: first.wall, effects: Vec::new() };
     let now = second.now();
+    let mut other = World { engine: Engine::new(), mono: first.mono, wall: first.wall, effects: Vec::new() };
+    other.engine.restore(now, past.clone());
+    other.again(&spec);
+    other.killed("web");
+    assert_eq!(other.state("web"), (State::Down, Some(Reason::Killed)), "an end that nobody ordered is one");
     second.engine.restore(now, past);
     second.again(&spec);
     second.unit("web", UnitState::Stopped { ordered: true, exit: Exit::Clean });
