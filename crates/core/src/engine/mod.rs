@@ -570,7 +570,9 @@ impl Engine {
         match (ours, report.result) {
             (true, Err(why)) if report.refused => self.refuse_restart(index, &why, turn),
             (true, result) => self.finish_restart(index, result, turn),
-            (false, _) => {}
+            // Given up already, or ordered by an earlier life: its stop may still be told.
+            (false, Ok(_)) => self.expect_late_stop(index, turn.now),
+            (false, Err(_)) => {}
         }
         Answer::Done
     }

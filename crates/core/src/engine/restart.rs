@@ -12,6 +12,7 @@ use crate::model::{Reason, ServiceId, State};
 use crate::mutation::{Rule, on};
 use crate::remedy::Step;
 use crate::spec::RestartSpec;
+use crate::time::Mono;
 use crate::verdict::{UnitEvidence, Verdict};
 
 /// How long after a restart a report of its own stop may still be on its way.
@@ -170,6 +171,11 @@ impl Engine {
         self.reconsider(ix, turn);
     }
 
+    /// A restart is over: a report of its own stop may still be on its way.
+    pub(super) fn expect_late_stop(&mut self, index: usize, now: Mono) {
+        self.services[index].late_stop_until = now + LATE_STOP;
+    }
+
     /// The agent answered, or did not.
     pub(super) fn finish_restart(
         &mut self,
@@ -182,9 +188,10 @@ impl Engine {
         service.remedy.answered();
         match result {
             Ok(process) => {
+                self.expect_late_stop(index, turn.now);
+                let service = &mut self.services[index];
                 service.remedy.step = if service.incident.is_some() { Step::Proving } else { Step::Idle };
                 service.stopped_by_us = false;
-                service.late_stop_until = turn.now + LATE_STOP;
                 let process = process.or(service.process);
                 if process != service.process {
                     service.process = process;

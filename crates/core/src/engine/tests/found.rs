@@ -400,3 +400,23 @@ fn a_shorter_interval_that_is_announced_counts_from_then_on() {
     world.pass(2 * SECOND);
     assert_eq!(world.state("job"), (State::Down, Some(Reason::MissedHeartbeat)));
 }
+
+#[test]
+fn the_stop_of_a_restart_that_was_answered_too_late_is_nobodys_order() {
+    let mut world = World::new(one(with_restart(with_unit(service("web")), 1)));
+    world.running("web", 1);
+    world.killed("web");
+    world.pass(300 * SECOND);
+    assert!(world.timeline().contains(&"restart_failed".to_owned()), "nobody answered in time");
+    let first = world.actions().remove(0);
+    world.give(Input::ActionDone(ActionReport {
+        id: first,
+        service: ServiceId::new("web").unwrap(),
+        result: Ok(Some(Process { pid: 2, started: 2 })),
+        refused: false,
+    }));
+    world.running("web", 2);
+    world.unit("web", UnitState::Stopped { ordered: true, exit: Exit::Signal(15) });
+    assert_eq!(world.state("web"), (State::Up, None));
+    assert_eq!(world.incidents(), (1, 0), "the new process has yet to prove itself");
+}
