@@ -21,6 +21,8 @@ struct Asked {
     without: Vec<Fault>,
     keep_going: bool,
     mutants: bool,
+    /// Of the rules only this one.
+    rule: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -31,13 +33,24 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let fine = if asked.mutants { mutants::run(asked.from, asked.seeds) } else { run(&asked) };
+    let fine = if asked.mutants {
+        mutants::run(asked.from, asked.seeds, asked.rule.as_deref())
+    } else {
+        run(&asked)
+    };
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn read(args: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let mut asked =
-        Asked { seeds: 1, from: 0, trace: false, without: Vec::new(), keep_going: false, mutants: false };
+    let mut asked = Asked {
+        seeds: 1,
+        from: 0,
+        trace: false,
+        without: Vec::new(),
+        keep_going: false,
+        mutants: false,
+        rule: None,
+    };
     let mut args = args;
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -56,10 +69,11 @@ fn read(args: impl Iterator<Item = String>) -> Result<Asked, String> {
             }
             "--trace" => asked.trace = true,
             "--mutants" => asked.mutants = true,
+            "--rule" => asked.rule = Some(value()?),
             "--keep-going" => asked.keep_going = true,
             _ => {
                 return Err(format!(
-                    "{arg}: what is that? --seeds N [--from S] | --seed S [--trace], --without FAULT, --keep-going, --mutants"
+                    "{arg}: what is that? --seeds N [--from S] | --seed S [--trace], --without FAULT, --keep-going, --mutants [--rule NAME]"
                 ));
             }
         }

@@ -1,7 +1,7 @@
 //! The mutation run: each rule of the engine switched off in turn must be noticed by the oracle.
 
 #[cfg(feature = "mutants")]
-pub(crate) fn run(from: u64, seeds: u64) -> bool {
+pub(crate) fn run(from: u64, seeds: u64, only: Option<&str>) -> bool {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,6 +17,9 @@ pub(crate) fn run(from: u64, seeds: u64) -> bool {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(rule) = Rule::ALL.get(index) else { break };
+                    if only.is_some_and(|name| name != format!("{rule:?}")) {
+                        continue;
+                    }
                     switch_off(Some(*rule));
                     let caught = (from..from.saturating_add(seeds)).find_map(|seed| {
                         let violation = super::world(seed, Faults::of_seed(seed), false).1.err()?;
@@ -65,7 +68,7 @@ fn print_row(rule: &lifesign_core::mutation::Rule, caught: Option<&(u64, lifesig
 }
 
 #[cfg(not(feature = "mutants"))]
-pub(crate) fn run(_from: u64, _seeds: u64) -> bool {
+pub(crate) fn run(_from: u64, _seeds: u64, _only: Option<&str>) -> bool {
     println!("rules can be switched off only in a build with the feature: cargo xtask sim --mutants");
     false
 }

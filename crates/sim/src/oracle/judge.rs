@@ -93,12 +93,9 @@ impl Oracle {
         watch.fresh = false;
         watch.failing = None;
         watch.progress = (run, None);
-        watch.quiet = watch.quiet.max(run);
         watch.well = watch.well.max(run);
-        if watch.last_process != watch.evidence.process {
-            watch.last_process = watch.evidence.process;
-            watch.hush = watch.hush.max(run);
-        }
+        // Which process an earlier life listened to is not remembered, so this one gets its chance in each.
+        watch.excuse(run);
     }
 
     fn heard(&mut self, beat: &Beat, age: Duration, run: Duration, wall: Wall) {

@@ -87,8 +87,7 @@ struct Watch {
     quiet: Duration,
     /// The same, all lives of lifesign together: a start of lifesign excuses nobody.
     hush: Duration,
-    /// The process that was last seen, and the run time of the last heartbeat, in any life.
-    last_process: Option<u32>,
+    /// Run time of the last heartbeat in any life.
     last_beat: Duration,
     /// Run time before which it could not be expected to be `up`.
     well: Duration,
@@ -168,7 +167,6 @@ impl Oracle {
             bad_since: Duration::ZERO,
             quiet: Duration::ZERO,
             hush: Duration::ZERO,
-            last_process: None,
             last_beat: Duration::ZERO,
             well: Duration::ZERO,
             beat: None,

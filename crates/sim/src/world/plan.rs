@@ -282,15 +282,29 @@ impl Plan {
         }
     }
 
-    /// For a while no life of lifesign is long enough to hold a silence against anybody.
+    /// For a while no life of lifesign is long enough to hold the silence of one of its services against it, and
+    /// that service is silent.
     fn frequent_restarts(&mut self, chance: &mut Chance) {
-        let mut at = chance.time(Duration::ZERO, self.length);
-        let end = at + chance.scale(60 * SECOND, 1200 * SECOND);
-        let mean = chance.scale(12 * SECOND, 60 * SECOND);
-        while at < end.min(self.length) {
+        let hearts = self.spec.services.iter().enumerate().filter_map(|(n, service)| {
+            let silence = service.heartbeat.as_ref().map(HeartbeatSpec::longest_silence)?;
+            (service.unit.is_none() && service.depends_on.is_empty()).then_some((n, silence))
+        });
+        let hearts: Vec<(usize, Duration)> = hearts.collect();
+        let at = chance.time(self.length / 10, self.length / 2);
+        let lasts = chance.scale(60 * SECOND, 1200 * SECOND);
+        let mut mean = chance.scale(12 * SECOND, 60 * SECOND);
+        if !hearts.is_empty() {
+            let (service, silence) = chance.one_of(&hearts);
+            mean = silence.mul_f64(0.6).max(mean);
+            let trouble = chance.one_of(&[Trouble::Gone(End::Kill), Trouble::Mute]);
+            self.planned.push((Mono::ZERO + at, Planned::Begins(service, trouble)));
+            self.planned.push((Mono::ZERO + at + lasts, Planned::Ends(service)));
+        }
+        let mut next = at + chance.time(Duration::ZERO, mean / 2);
+        while next < (at + lasts).min(self.length) {
             let down = chance.scale(SECOND / 5, 3 * SECOND);
-            self.planned.push((Mono::ZERO + at, Planned::Down(down, chance.happens(0.5))));
-            at += down + mean / 2 + chance.time(Duration::ZERO, mean);
+            self.planned.push((Mono::ZERO + next, Planned::Down(down, chance.happens(0.5))));
+            next += down + mean / 2 + chance.time(Duration::ZERO, mean);
         }
     }
 
