@@ -20,9 +20,16 @@ struct Service {
 }
 
 impl Service {
+    /// One that runs. Its name is as Windows has them: with a space and a dollar sign.
     fn create() -> Self {
-        // A name as Windows has them: with a space and a dollar sign.
-        let name = format!("lifesign story$ {}", std::process::id());
+        let service = Self::make("story$", "demand");
+        service.sc(&["start", &service.name]);
+        service
+    }
+
+    /// One that stands still.
+    fn make(what: &str, start: &str) -> Self {
+        let name = format!("lifesign {what} {}", std::process::id());
         let binaries = Path::new(env!("CARGO_BIN_EXE_lifesign")).parent().unwrap();
         let program = binaries.join("examples").join("test_service.exe");
         assert!(
@@ -31,9 +38,16 @@ impl Service {
             program.display()
         );
         let service = Self { name };
-        service.sc(&["create", &service.name, "binPath=", &format!("\"{}\" normal", program.display())]);
-        service.sc(&["start", &service.name]);
+        let path = format!("\"{}\" normal", program.display());
+        service.sc(&["create", &service.name, "binPath=", &path, "start=", start]);
         service
+    }
+
+    /// What one of the system's own tools says.
+    fn tool(program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn sc(&self, arguments: &[&str]) {
@@ -93,14 +107,27 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
     println!("kill of a Windows service to incident, asked over HTTP: {:?}", begin.elapsed());
     assert!(support::KILL_REASONS.contains(&incident["reason"].as_str().unwrap()), "{incident}");
     beat_until("the incident is closed", &|| lifesign.incident(&incident["id"])["closed_at"].is_string());
-    assert_ne!(lifesign.service("shop")["pid"].as_u64().unwrap(), old, "it is another process");
+    let new = lifesign.service("shop")["pid"].as_u64().unwrap();
+    assert_ne!(new, old, "it is another process");
+    // The system's own tools say the same.
+    let asked = Service::tool("sc", &["queryex", &service.name]);
+    assert!(asked.contains("RUNNING") && asked.contains(&new.to_string()), "{asked}");
+    let key = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\{}", service.name);
+    let start = Service::tool("reg", &["query", &key, "/v", "Start"]);
+    let facts = wait_for("what Windows knows of the shop", || {
+        Some(lifesign.service("shop")["unit"]["facts"].clone()).filter(serde_json::Value::is_object)
+    });
+    assert!(start.contains("0x3"), "{start}");
+    assert_eq!((&facts["start"], &facts["start_os"]), (&json!("manual"), &json!("SERVICE_DEMAND_START")));
+    let (code, said, _) = lifesign.cli(&["explain", "shop"]);
+    assert!(code == 0 && said.contains("The system says: SERVICE_RUNNING."), "{said}");
     let told = hook.wait_for("shop", 2);
     assert_eq!((&told[0].1["status"], &told[1].1["status"]), (&json!("firing"), &json!("resolved")));
 
     // Stopped by an operator: down, and nobody is alarmed.
     service.sc(&["stop", &service.name]);
     lifesign.wait_for_state("shop", "down", Some("stopped_by_operator"));
-    service.sc(&["start", &service.name]);
+    Service::tool("net", &["start", &service.name]);
     beat_until("shop is up again", &|| lifesign.service("shop")["state"] == "up");
     assert_eq!(lifesign.incidents().len(), 1);
 
@@ -113,4 +140,60 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
         pid.is_some_and(|pid| pid != old).then_some(())
     });
     beat_until("shop is up once more", &|| lifesign.service("shop")["state"] == "up");
+}
+
+/// The names of the units of all services, sorted.
+fn watched(lifesign: &Lifesign) -> Vec<String> {
+    let all = lifesign.all("/api/v1/services");
+    let mut units: Vec<String> = all
+        .iter()
+        .map(|one| one["unit"]["name"].as_str().unwrap().trim_start_matches("scm ").to_owned())
+        .collect();
+    units.sort();
+    units
+}
+
+#[test]
+fn what_is_discovered_follows_the_system_and_the_configuration() {
+    let one = Service::make("found one", "auto");
+    let not = Service::make("found not", "auto");
+    let manual = Service::make("found manual", "demand");
+    let dir = tempfile::tempdir().unwrap();
+    let configuration = |discover: &str| format!("server: {{ listen: \"127.0.0.1:0\" }}\n{discover}\n");
+    let included = format!(
+        "discover: {{ include: [\"lifesign found *{}\"], exclude: [\"lifesign found not *\"] }}",
+        std::process::id()
+    );
+    let lifesign = Lifesign::start(dir.path(), &configuration(&included));
+    let until = |what: &str, services: &[&Service]| {
+        let mut names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+        names.sort_unstable();
+        wait_for(what, || (watched(&lifesign) == names).then_some(()));
+    };
+    let reload = |discover: &str| {
+        std::fs::write(dir.path().join("lifesign.yaml"), configuration(discover)).unwrap();
+        let (status, answer) = lifesign.post("/api/v1/reload", &json!({}));
+        assert_eq!(status, 200, "{answer}");
+    };
+    until("what is there is watched", &[&one]);
+    let two = Service::make("found two", "auto");
+    until("what comes is watched", &[&one, &two]);
+    drop(one);
+    until("what goes is let go", &[&two]);
+    reload("");
+    until("nothing is looked for any more", &[]);
+    reload(&included);
+    until("it is looked for again", &[&two]);
+
+    // What `discover` writes is a configuration.
+    let pattern = format!("lifesign found *{}", std::process::id());
+    let (code, found, error) = lifesign.cli(&["discover", "--all", "--format", "yaml", &pattern]);
+    assert_eq!(code, 0, "{error}");
+    for service in [&two, &not, &manual] {
+        assert!(found.contains(&format!("{{ scm: \"{}\" }}", service.name)), "{found}");
+    }
+    let file = dir.path().join("found.yaml");
+    std::fs::write(&file, &found).unwrap();
+    let (code, said, error) = lifesign.cli(&["config", "check", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}{error}");
 }

@@ -74,7 +74,7 @@ impl Lab {
         self.systemctl(&["daemon-reload"]);
     }
 
-    fn systemctl(&self, arguments: &[&str]) {
+    fn systemctl(&self, arguments: &[&str]) -> String {
         let mut all = vec!["exec", "systemctl", "--user"];
         all.extend(arguments);
         let output = self.script(&all);
@@ -83,6 +83,7 @@ impl Lab {
             "systemctl {arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The lab's manager answers on its session bus as the system's does on the system bus.
@@ -164,7 +165,23 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
     wait_for("the incident is closed", || {
         lifesign.incident(&incident["id"])["closed_at"].is_string().then_some(())
     });
-    assert_ne!(lifesign.wait_for_state("shop", "up", None)["pid"].as_u64().unwrap(), old);
+    let new = lifesign.wait_for_state("shop", "up", None)["pid"].as_u64().unwrap();
+    assert_ne!(new, old);
+    // systemd's own tools say the same.
+    let shown = lab.systemctl(&["show", "-p", "MainPID", "-p", "ActiveState", "shop.service"]);
+    assert!(shown.contains(&format!("MainPID={new}\n")) && shown.contains("ActiveState=active"), "{shown}");
+    let path = "/org/freedesktop/systemd1/unit/shop_2eservice";
+    let asked = lab.script(&[
+        "exec",
+        "busctl",
+        "--user",
+        "get-property",
+        "org.freedesktop.systemd1",
+        path,
+        "org.freedesktop.systemd1.Service",
+        "MainPID",
+    ]);
+    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), format!("u {new}"));
     let told = hook.wait_for("shop", 2);
     assert_eq!((&told[0].1["status"], &told[1].1["status"]), (&"firing".into(), &"resolved".into()));
 

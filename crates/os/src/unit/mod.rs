@@ -196,8 +196,9 @@ impl ServiceManager {
         sink: impl Fn(ListChange) + Send + 'static,
     ) -> ListWatch {
         let manager = self.clone();
+        // Before anything else, so that no change falls between.
+        let mut changes = self.0.list_changes();
         let task = tokio::spawn(async move {
-            let mut changes = manager.0.list_changes();
             let mut wait = Self::LIST_EVERY;
             loop {
                 // Either way the list is read.

@@ -34,6 +34,12 @@ impl Vitals {
     pub(crate) fn of(process: Process) -> Option<Self> {
         Some(Self { process, at: Instant::now(), figures: imp::figures(process)? })
     }
+
+    /// The number of the process.
+    #[cfg(windows)]
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid
+    }
 }
 
 /// `process 4711, looked at 7 s before: 12.3 MiB of memory, 3.2 s of processor time, 4 threads, 14 handles`.

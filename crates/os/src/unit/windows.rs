@@ -1,10 +1,8 @@
 //! The service control manager.
 //!
 //! [`observer`] is the thread that watches, [`watched`] one service on it; [`tracker`] makes reports of what is
-//! seen, and says what counts as an ordered stop; [`orders`] starts and stops; [`scm`] holds the calls.
-//!
-//! Event subscriptions of newer systems (`SubscribeServiceChangeNotifications`) are not used: they add nothing
-//! to a notification per service.
+//! seen, and says what counts as an ordered stop; [`orders`] starts and stops; [`scm`] holds the calls;
+//! [`list_changes`] tells of services that come and go, [`event_log`] what was written about one that died.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +19,10 @@ use super::{Scope, Sink, UnitError};
 
 #[path = "windows/config.rs"]
 mod config;
+#[path = "windows/event_log.rs"]
+mod event_log;
+#[path = "windows/list_changes.rs"]
+mod list_changes;
 #[path = "windows/observer.rs"]
 mod observer;
 #[path = "windows/obstacle.rs"]
@@ -39,8 +41,6 @@ pub(super) const LIST_COMMAND: &str = "sc query state= all";
 
 /// Between two looks while the service control manager's own restart is due.
 const SETTLE: Duration = Duration::from_millis(250);
-/// How often the list of services is read.
-const LIST_POLL: Duration = Duration::from_secs(10);
 /// How much longer than its time an order may take in a call that cannot be cut short.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -154,8 +154,8 @@ impl Manager {
         blocking(list).await
     }
 
-    pub(super) fn list_changes(&self) -> ListChanges {
-        ListChanges
+    pub(super) fn list_changes(&self) -> list_changes::ListChanges {
+        list_changes::ListChanges::new()
     }
 
     /// Runs an order on a thread that may block. Some calls cannot be cut short; the caller is not kept by them.
@@ -176,17 +176,6 @@ impl Manager {
             Ok(Err(_)) => Err(UnitError::Unreachable { why: "the runtime is shutting down".to_owned() }),
             Err(_) => Err(UnitError::TimedOut { name: name.to_owned(), after: timeout }),
         }
-    }
-}
-
-/// Tells that the list of services may have changed. The service control manager offers a notification for it that
-/// some systems lack (error 120); one call for the list in a while costs less than the thread it would need.
-pub(super) struct ListChanges;
-
-impl ListChanges {
-    /// Waits a while.
-    pub(super) async fn next(&mut self) {
-        tokio::time::sleep(LIST_POLL).await;
     }
 }
 

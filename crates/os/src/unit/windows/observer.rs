@@ -34,6 +34,7 @@ enum Event {
     Watch { id: u64, name: String, sink: Sink, live: Arc<AtomicBool> },
     Unwatch(u64),
     Died(u64),
+    Evidence { id: u64, lines: String },
     Look { name: String, reply: oneshot::Sender<Look> },
     Quit,
 }
@@ -54,8 +55,8 @@ impl Look {
 
 /// The way to the thread.
 ///
-/// The queue is bounded by its senders: a watch adds three events at most (watch, death, unwatch), a caller of
-/// `look` one, and the thread empties it as a whole each time it wakes.
+/// The queue is bounded by its senders: a watch adds three events at most (watch, death, unwatch) and the reader of
+/// the event log one for each end that it was given, a caller of `look` one, and the thread empties it as a whole each time it wakes.
 pub(super) struct Mailbox {
     events: Mutex<Vec<Event>>,
     wake: OwnedHandle,
@@ -73,6 +74,11 @@ impl Mailbox {
     /// The process of this watch has ended.
     pub(super) fn died(&self, id: u64) {
         self.send(Event::Died(id));
+    }
+
+    /// What the event log has about the end of this watch's service.
+    pub(super) fn evidence(&self, id: u64, lines: String) {
+        self.send(Event::Evidence { id, lines });
     }
 
     /// Whether lifesign is stopping this service right now.
@@ -222,6 +228,11 @@ impl Rounds {
                     Event::Died(id) => {
                         if let Some(unit) = self.units.get_mut(&id) {
                             unit.due = Instant::now();
+                        }
+                    }
+                    Event::Evidence { id, lines } => {
+                        if let Some(unit) = self.units.get_mut(&id) {
+                            unit.tell_evidence(lines);
                         }
                     }
                     Event::Look { name, reply } => {

@@ -21,6 +21,7 @@ use windows_sys::Win32::System::Services::{
     SERVICE_NOTIFY_STOPPED, SERVICE_STOPPED,
 };
 
+use super::event_log::{self, Ended};
 use super::observer::Mailbox;
 use super::scm::{Access, Scm, ScmError, Service, Status, empty_notification};
 use super::tracker::{Death, Main, Sight, Tracker};
@@ -103,6 +104,8 @@ pub(super) struct Unit {
     policy: Option<Policy>,
     policy_due: Instant,
     notes: Vec<String>,
+    /// Its display name, once it is known.
+    title: String,
     failures: Failures,
     /// Until when the service control manager's own restart is waited for.
     own_restart: Option<Instant>,
@@ -132,6 +135,7 @@ impl Unit {
             policy: None,
             policy_due: Instant::now(),
             notes: Vec::new(),
+            title: String::new(),
             failures: Failures::default(),
             own_restart: None,
             told: None,
@@ -203,18 +207,28 @@ impl Unit {
             self.empty_notifications = 0;
         }
         for report in news {
-            self.tell(report);
+            self.tell(report, id, mailbox);
         }
         self.await_own_restart();
     }
 
     /// Reports, with what belongs to it; after an end that the service control manager itself is going to repair,
     /// that as well.
-    fn tell(&mut self, mut report: UnitReport) {
+    fn tell(&mut self, mut report: UnitReport, id: u64, mailbox: &Arc<Mailbox>) {
         let mut own_restart = None;
         match report.state {
             UnitState::Stopped { ordered: false, .. } => {
-                report.last_output = self.vitals.take().map(|vitals| vitals.to_string());
+                let vitals = self.vitals.take();
+                event_log::look_into(
+                    Ended {
+                        watch: id,
+                        name: self.name.clone(),
+                        title: self.title.clone(),
+                        pid: vitals.map(|vitals| vitals.pid()),
+                    },
+                    mailbox,
+                );
+                report.last_output = vitals.map(|vitals| vitals.to_string());
                 let failure = if self.has_reported_end { Failure::Error } else { Failure::Crash };
                 let now = Instant::now();
                 own_restart =
@@ -232,6 +246,14 @@ impl Unit {
                 "the service control manager itself starts it again in {pause:?} (failure actions)"
             ));
             self.hand_on(waiting);
+        }
+    }
+
+    /// The present state once more, with what the event log has about the end before it.
+    pub(super) fn tell_evidence(&mut self, lines: String) {
+        if let Some(mut report) = self.tracker.last().cloned() {
+            report.last_output = Some(lines);
+            self.hand_on(report);
         }
     }
 
@@ -270,6 +292,11 @@ impl Unit {
         // A handle of its own, soon closed: who may look need not be allowed to read the configuration.
         let Some(manager) = scm.as_ref() else { return };
         let asked = manager.open(&self.name, Access::Config).and_then(|service| service.policy());
+        if self.title.is_empty()
+            && let Ok(config) = manager.open(&self.name, Access::Config).and_then(|service| service.config())
+        {
+            self.title = config.title;
+        }
         let policy = match asked {
             Ok(policy) => policy,
             Err(error) => {
