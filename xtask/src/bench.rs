@@ -34,7 +34,16 @@ fn local() -> anyhow::Result<()> {
     shell::step("deaths on Linux", shell::cargo(&death))?;
     wine::set_up()?;
     let _server = wine::Server::start()?;
-    ways(Some(wine::TARGET))
+    ways(Some(wine::TARGET))?;
+    let windows = |command: &str, what: &[&str]| {
+        let built = ["--profile", "dist", "-p", "lifesign-os", "--target", wine::TARGET];
+        let mut cargo = shell::cargo(&[&[command], &built[..], what].concat());
+        wine::environment(&mut cargo);
+        cargo
+    };
+    // The bench starts and ends the programs of the examples.
+    shell::step("build the programs that die under Wine", windows("build", &["--examples"]))?;
+    shell::step("deaths on Windows (Wine)", windows("bench", &["--bench", "death"]))
 }
 
 /// One table of all ways of a system: that of the agent, with the row that only the whole of lifesign can give.

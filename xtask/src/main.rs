@@ -34,7 +34,7 @@ enum Command {
     Check(check::Check),
     /// The benchmarks, as tables
     Bench {
-        /// Which: engine, detection; without it all
+        /// Which: engine, detection, local; without it all
         name: Option<String>,
     },
     /// Browser tests alone, against a lifesign started for them

@@ -1,7 +1,8 @@
 //! How soon a death is told: for each way to end, one at a time and a hundred at once, beside a bare loop over
 //! pidfds in the same run; and what watching a hundred services costs while nothing happens.
 //!
-//! `cargo bench -p lifesign-os --bench death`. Needs root and a systemd to start (`scripts/systemd-lab.sh`); on
+//! `cargo bench -p lifesign-os --bench death`; behind `--` only some parts: `units`, `processes`, `together`, `idle`.
+//! Needs root and a systemd to start (`scripts/systemd-lab.sh`); on
 //! Windows it needs an administrator, and `cargo build -p lifesign-os --examples` before.
 #![expect(
     clippy::unwrap_used,
@@ -37,6 +38,12 @@ fn main() {
         "from the death to the state change", "n", "p50", "p99", "last"
     );
     runtime.block_on(system::run());
+}
+
+/// Whether a part is wanted: named on the command line, or none is. (Cargo itself passes `--bench`.)
+fn is_wanted(part: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|word| word == part)
 }
 
 /// One line of the table.

@@ -7,10 +7,12 @@ use lifesign_os::process::{ProcessSpec, Supervised};
 use lifesign_os::unit::ServiceManager;
 
 use crate::lab::Lab;
-use crate::{Heard, PATIENCE, line};
+use crate::{Heard, PATIENCE, is_wanted, line};
 
 /// Deaths of each kind, one at a time.
 const SINGLE: usize = 100;
+/// Hangs; each waits for a watchdog.
+const HANGS: usize = 20;
 /// Units that die together, and how often.
 const TOGETHER: usize = 100;
 const ROUNDS: usize = 20;
@@ -31,10 +33,19 @@ pub(crate) async fn run() {
     lab.write("many@.service", &format!("{manner}\nExecStart=sleep 1000"));
     lab.systemctl(&["daemon-reload"]);
 
-    units(&manager).await;
-    processes().await;
-    together(&lab, &manager).await;
-    idle(&lab, &manager).await;
+    if is_wanted("units") {
+        units(&manager).await;
+        hang(&lab, &manager).await;
+    }
+    if is_wanted("processes") {
+        processes().await;
+    }
+    if is_wanted("together") {
+        together(&lab, &manager).await;
+    }
+    if is_wanted("idle") {
+        idle(&lab, &manager).await;
+    }
 }
 
 async fn units(manager: &ServiceManager) {
@@ -67,6 +78,27 @@ async fn units(manager: &ServiceManager) {
         times.push(heard.end().await - begun);
     }
     line("unit, stop by an operator (from the order)", times);
+}
+
+/// A unit that stands still: systemd's watchdog ends it, and the time that the watchdog leaves it is in the figure.
+/// What has no watchdog is judged by its heartbeats (`docs/detection.md`).
+async fn hang(lab: &Lab, manager: &ServiceManager) {
+    lab.write(
+        "deaf.service",
+        "Restart=no\nType=notify\nNotifyAccess=all\nWatchdogSec=500ms\nWatchdogSignal=SIGKILL\nExecStart=sh -c 'systemd-notify --ready; while :; do systemd-notify WATCHDOG=1; sleep 0.1; done'\n[Unit]\nStartLimitIntervalSec=0",
+    );
+    lab.systemctl(&["daemon-reload"]);
+    let (sink, mut heard) = Heard::sink();
+    let _watch = manager.watch("deaf.service", sink);
+    let mut times = Vec::new();
+    for _ in 0..HANGS {
+        manager.start("deaf.service", PATIENCE).await.unwrap();
+        let pid = heard.pid().await;
+        let begun = Instant::now();
+        kill(pid, libc::SIGSTOP);
+        times.push(heard.end().await - begun);
+    }
+    line("unit, hang (with its WatchdogSec=500ms)", times);
 }
 
 async fn processes() {

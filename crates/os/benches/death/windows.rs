@@ -1,17 +1,21 @@
-//! Services of the service control manager.
+//! Services of the service control manager, and supervised processes.
 
 use std::ffi::OsString;
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use lifesign_os::process::{ProcessSpec, Supervised};
 use lifesign_os::unit::ServiceManager;
 use windows_service::service::{
     Service, ServiceAccess, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceType, UserEventCode,
 };
 use windows_service::service_manager::{ServiceManager as Scm, ServiceManagerAccess};
 use windows_sys::Win32::Foundation::CloseHandle;
-use windows_sys::Win32::System::Threading::{OpenProcess, PROCESS_TERMINATE, TerminateProcess};
+use windows_sys::Win32::System::Threading::{
+    INFINITE, OpenProcess, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess, WaitForSingleObject,
+};
 
-use crate::{Heard, PATIENCE, line};
+use crate::{Heard, PATIENCE, is_wanted, line};
 
 /// Deaths of each kind, one at a time.
 const SINGLE: usize = 50;
@@ -31,6 +35,87 @@ impl Drop for Victim {
 }
 
 pub(crate) async fn run() {
+    if is_wanted("units") {
+        services().await;
+    }
+    if is_wanted("processes") {
+        processes().await;
+    }
+    println!("hang: Windows knows none; heartbeats decide (docs/detection.md)");
+}
+
+async fn processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = example("test_program.exe").display().to_string();
+    for (what, args, ending) in [
+        ("process, killed", &["wait"][..], Ending::Killed),
+        ("process, crash (exit 3), after a bare wait", &["exit", "3"], Ending::ByItself),
+        ("process, clean exit, after a bare wait", &["exit", "0"], Ending::ByItself),
+        ("process, stop by an operator (from the order)", &["wait"], Ending::Ordered),
+    ] {
+        let (sink, mut heard) = Heard::sink();
+        let spec = ProcessSpec {
+            argv: std::iter::once(program.as_str()).chain(args.iter().copied()).map(str::to_owned).collect(),
+            cwd: Some(dir.path().to_owned()),
+            env: Vec::new(),
+            // A `wait` does not listen: it is ended when this has passed, which is in the figure.
+            stop_timeout: Duration::from_millis(1),
+            log: dir.path().join("x.log"),
+            log_limit: 1 << 20,
+        };
+        let unit = Supervised::new(spec, sink);
+        let mut times = Vec::new();
+        for _ in 0..SINGLE {
+            let process = unit.start().await.unwrap();
+            // The true end of a process that ends by itself, by a wait of the bench's own.
+            let begun = match ending {
+                Ending::ByItself => ended(process.pid).await,
+                Ending::Killed => {
+                    let begun = Instant::now();
+                    kill(process.pid);
+                    begun
+                }
+                Ending::Ordered => {
+                    let begun = Instant::now();
+                    unit.stop().await.unwrap();
+                    begun
+                }
+            };
+            times.push(heard.end().await.saturating_duration_since(begun));
+        }
+        line(what, times);
+        unit.stop().await.unwrap();
+    }
+}
+
+/// How a process of the bench ends.
+#[derive(Clone, Copy)]
+enum Ending {
+    Killed,
+    ByItself,
+    Ordered,
+}
+
+/// Waits until a process has ended, and says when.
+async fn ended(pid: u32) -> Instant {
+    let wait = move || {
+        // SAFETY: takes plain numbers.
+        let process = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, pid) };
+        if process.is_null() {
+            // Gone already.
+            return Instant::now();
+        }
+        // SAFETY: the handle is open.
+        unsafe { WaitForSingleObject(process, INFINITE) };
+        let at = Instant::now();
+        // SAFETY: the handle is open and closed once.
+        unsafe { CloseHandle(process) };
+        at
+    };
+    tokio::task::spawn_blocking(wait).await.unwrap()
+}
+
+async fn services() {
     let manager = ServiceManager::new();
     let name = format!("lifesign-bench-{}", std::process::id());
     let victim = create(&name);
@@ -68,13 +153,18 @@ pub(crate) async fn run() {
     line("service, stop by an operator (from the order)", times);
 }
 
-fn create(name: &str) -> Victim {
+fn example(name: &str) -> PathBuf {
     let bench = std::env::current_exe().unwrap();
-    let program = bench.parent().unwrap().parent().unwrap().join("examples").join("test_service.exe");
+    let program = bench.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(
         program.exists(),
         "{program:?} is missing: `cargo build -p lifesign-os --examples` makes it, with the bench's profile"
     );
+    program
+}
+
+fn create(name: &str) -> Victim {
+    let program = example("test_service.exe");
     let scm = Scm::local_computer(None::<&str>, ServiceManagerAccess::CREATE_SERVICE).unwrap();
     let info = ServiceInfo {
         name: OsString::from(name),

@@ -33,8 +33,8 @@ const SIGNALS_FOLLOW: Duration = Duration::from_millis(500);
 /// How long after a death its last lines are looked for: they are on their way to the journal by then.
 const LINES_FOLLOW: Duration = Duration::from_millis(100);
 
-/// In each of so many turns of the poll it is noted what the main process uses.
-const SAMPLE_TURNS: u32 = 3;
+/// How soon a unit that could not be read is read again.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Text that is being gathered about a death.
 type Evidence = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
@@ -125,7 +125,7 @@ impl Watcher {
                             self.tell(reports);
                             // If it is the connection, the link changes; if it is this unit, try again by and by.
                             tokio::select! {
-                                () = sleep(RECONCILE_EVERY) => continue,
+                                () = sleep(RETRY_AFTER) => continue,
                                 changed = link.changed() => if changed.is_err() { return },
                             }
                             continue;
@@ -161,7 +161,6 @@ impl Watcher {
         self.take(&reading.properties);
         let mut poll = interval_at(Instant::now() + RECONCILE_EVERY, RECONCILE_EVERY);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut turn = 0_u32;
         loop {
             tokio::select! {
                 biased;
@@ -183,10 +182,7 @@ impl Watcher {
                     reading = self.read(session, &path).await?;
                 },
                 _ = poll.tick() => {
-                    turn += 1;
-                    if turn.is_multiple_of(SAMPLE_TURNS) {
-                        self.sample();
-                    }
+                    self.sample();
                     if session.state_change(&path).await? != reading.properties.state_change {
                         tracing::debug!(unit = self.name, "Found a change that no signal had told of");
                         reading = self.read(session, &path).await?;
