@@ -137,7 +137,15 @@ fn now(begun: Instant) -> Now {
 
 /// A sender by the client library.
 fn by_pulse(way: Way) -> Send {
-    let pulse = Pulse::by(&[way], "orders").unwrap();
+    // The agent opens its pages by and by.
+    let begun = Instant::now();
+    let pulse = loop {
+        match Pulse::by(&[way], "orders") {
+            Ok(pulse) => break pulse,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
     Box::new(move |n| {
         pulse.progress(n);
         pulse.beat();

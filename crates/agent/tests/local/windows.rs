@@ -1,5 +1,7 @@
 //! The ways that Windows has. Under Wine access lists of pipes are stored and not enforced.
 
+use std::os::windows::process::CommandExt as _;
+
 use lifesign_agent::Way;
 use lifesign_core::evidence::BeatStatus;
 use lifesign_core::input::Input;
@@ -127,7 +129,11 @@ async fn junk_and_floods_in_the_registry_are_counted_and_do_not_silence_the_othe
         let mut cmd = std::process::Command::new("cmd");
         let line =
             format!("for /l %i in (1,1,{times}) do reg add {key} /v {value} /t REG_SZ /d \"{data}\" /f");
-        cmd.args(["/c", &line]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        // As it stands: what `args` puts into quotes, cmd does not read.
+        cmd.raw_arg("/c ")
+            .raw_arg(line)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
         cmd
     };
     let mut junk = start(loop_of("orders", "no word of ours %i", 1000));
