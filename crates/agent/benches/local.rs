@@ -206,7 +206,10 @@ fn file(house: &House) -> Send {
     let notes = house.place.dir.join("notes");
     Box::new(move |n| {
         std::fs::write(notes.join(".new"), format!("alive progress={n}")).unwrap();
-        std::fs::rename(notes.join(".new"), notes.join("orders")).unwrap();
+        // Windows refuses it while the file is being read.
+        while std::fs::rename(notes.join(".new"), notes.join("orders")).is_err() {
+            std::thread::yield_now();
+        }
     })
 }
 
