@@ -102,6 +102,7 @@ impl House {
             host: "here".into(),
             unit: None,
             heartbeat: Some(HeartbeatSpec::never()),
+            job: None,
             checks: Vec::new(),
             depends_on: Vec::new(),
             restart: None,

@@ -194,9 +194,13 @@ impl<C, R> Config<C, R> {
         }
         for service in &self.services {
             let keys = &service.keys;
-            if keys.unit.is_none() && keys.heartbeat.is_none() && service.checks.is_empty() {
+            if keys.unit.is_none()
+                && keys.heartbeat.is_none()
+                && keys.job.is_none()
+                && service.checks.is_empty()
+            {
                 cx.warn(keys.id.span, format!("nothing watches `{}`", keys.id.as_str()))
-                    .hint("it has no `unit`, no `heartbeat` and no `checks`");
+                    .hint("it has no `unit`, no `heartbeat`, no `job` and no `checks`");
             }
         }
         if !self.routes.is_empty() {
@@ -213,7 +217,10 @@ impl<C, R> Config<C, R> {
             }
         }
         let takes_heartbeats = self.heartbeats.create_unknown
-            || self.services.iter().any(|service| service.keys.heartbeat.is_some());
+            || self
+                .services
+                .iter()
+                .any(|service| service.keys.heartbeat.is_some() || service.keys.job.is_some());
         for rule in self.rules.iter().filter(|_| !takes_heartbeats) {
             if !rule.when.is_about_host() {
                 cx.warn(

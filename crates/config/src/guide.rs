@@ -28,6 +28,8 @@ pub fn blocks<C, R>(kinds: &Kinds<C, R>) -> Vec<(String, String)> {
         ("heartbeat", "/$defs/service/properties/heartbeat"),
         ("chen", "/$defs/service/properties/heartbeat/properties/detector/anyOf/1/properties/chen"),
         ("phi", "/$defs/service/properties/heartbeat/properties/detector/anyOf/2/properties/phi"),
+        ("job", "/$defs/service/properties/job"),
+        ("calendar", "/$defs/service/properties/job/properties/calendar"),
         ("restart", "/$defs/service/properties/restart"),
         ("rule", "/$defs/rule"),
         ("route", "/$defs/route"),

@@ -18,6 +18,7 @@ pub mod discover;
 pub mod fields;
 pub mod guide;
 pub mod heartbeat;
+pub mod job;
 pub mod kind;
 pub mod load;
 pub mod local;

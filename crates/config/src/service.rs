@@ -11,6 +11,7 @@ use crate::decode::{Decode, Located, one_of};
 use crate::dependency::Needs;
 use crate::fields::{Cx, Fields};
 use crate::heartbeat::{Confirmation, Heartbeat};
+use crate::job::Job;
 use crate::kind::{Kind, Target};
 use crate::nearest::nearest;
 use crate::node::{Node, Value};
@@ -88,6 +89,8 @@ record! {
         unit: Option<Unit>,
         /// Heartbeats expected from it.
         heartbeat: Option<Heartbeat>,
+        /// When it runs, if it is a job; in place of `heartbeat`.
+        job: Option<Job>,
         /// The hosts it runs on, `*` for any letters. This host where unset.
         hosts: Vec<String> [0..=1000] = [],
         /// Services it cannot work without: while one of them is down, or too many of a group, nobody is told about this one.
@@ -114,6 +117,16 @@ impl ServiceKeys {
                 entry.key_span,
                 format!("`{}` has no `unit`, so there is nothing to restart", self.id.as_str()),
             );
+        }
+        if self.heartbeat.is_some()
+            && self.job.is_some()
+            && let Some(entry) = node.entry("heartbeat")
+        {
+            cx.error(
+                entry.key_span,
+                format!("`{}` is a job and has no heartbeat beside it", self.id.as_str()),
+            )
+            .hint("what it sends tells of its runs; take one of the two out");
         }
         for needed in self.depends_on.iter().flat_map(|needs| &needs.of) {
             if **needed == *self.id {
@@ -245,7 +258,7 @@ impl<C> Service<C> {
             "items": { "anyOf": checks },
         });
         if let Some(order) = schema["x-order"].as_array_mut() {
-            order.insert(3, json!("checks"));
+            order.insert(4, json!("checks"));
         }
         schema
     }

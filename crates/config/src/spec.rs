@@ -39,6 +39,7 @@ fn service_spec<C, R>(config: &Config<C, R>, service: &Service<C>, host: &HostNa
         host: Arc::clone(host),
         unit: keys.unit.as_ref().map(crate::unit::Unit::words),
         heartbeat: keys.heartbeat.as_ref().map(|heartbeat| heartbeat_spec(config, service, heartbeat)),
+        job: keys.job.as_ref().and_then(crate::job::Job::spec),
         checks: check_specs(service),
         depends_on: keys.depends_on.iter().map(Needs::spec).collect(),
         restart: keys.restart.as_ref().map(|restart| RestartSpec {

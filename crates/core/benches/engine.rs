@@ -122,6 +122,7 @@ fn service(id: ServiceId) -> ServiceSpec {
             retries: 2,
             ..HeartbeatSpec::never()
         }),
+        job: None,
         checks: Vec::new(),
         depends_on: Vec::new(),
         restart: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::JobMemory;
 use crate::model::{IncidentId, Reason, ServiceId, Severity, State};
 use crate::time::Wall;
 use crate::view::Fact;
@@ -207,6 +208,9 @@ pub struct Memory {
     pub incident: Option<IncidentId>,
     /// Times of past restarts inside the budget's window, oldest first.
     pub restarts: Vec<Wall>,
+    /// What is known of its runs, where it is a job.
+    #[serde(default)]
+    pub job: Option<Box<JobMemory>>,
 }
 
 /// One line of the audit log.

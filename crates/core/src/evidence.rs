@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{HostName, ServiceId};
+use crate::model::{HostName, Reason, ServiceId};
 use crate::time::Wall;
 
 /// Most components one answer may name; further ones are dropped and counted in the output.
@@ -40,6 +40,22 @@ pub enum Exit {
     Watchdog,
     /// It is gone and nobody could tell how.
     Unseen,
+}
+
+impl Exit {
+    /// The contract's word for an end that nobody ordered. Crash signals are faults of the program itself; any
+    /// other signal came from outside (signal(7), "core" and "ill/abrt/fpe/segv/bus/trap/sys/quit/xcpu/xfsz").
+    pub fn reason(&self) -> Reason {
+        const FAULTS: &[i32] = &[3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
+        match self {
+            Self::Clean | Self::Unseen => Reason::Exited,
+            Self::Code(_) => Reason::Crashed,
+            Self::Signal(signal) if FAULTS.contains(signal) => Reason::Crashed,
+            Self::Signal(_) => Reason::Killed,
+            Self::StartFailed(_) => Reason::StartFailed,
+            Self::Watchdog => Reason::Hung,
+        }
+    }
 }
 
 /// What the OS says a unit is doing.
@@ -227,6 +243,48 @@ pub enum BeatStatus {
     Fail,
 }
 
+/// Longest id of a run, in bytes.
+pub const MAX_RUN_ID: usize = 64;
+
+/// Which moment of a run a report tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunPhase {
+    /// It begins.
+    Started,
+    /// It has ended; whether well, [`Run::exit`] and [`Beat::status`] say.
+    Ended,
+    /// Neither: something to be kept with it. Changes no state.
+    Noted,
+}
+
+/// What a report says of one run of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Which moment this is.
+    pub phase: RunPhase,
+    /// Tells runs apart that overlap; at most [`MAX_RUN_ID`] bytes.
+    pub id: Option<Arc<str>>,
+    /// How it ended, where the reporter knows. Anything but [`Exit::Clean`] is a failure.
+    pub exit: Option<Exit>,
+    /// How long it took, by the clock of its reporter.
+    pub took: Option<Duration>,
+    /// The last it wrote; at most [`MAX_OUTPUT`] bytes.
+    pub output: Option<String>,
+}
+
+impl Run {
+    /// The beginning of a run.
+    pub const fn started() -> Self {
+        Self { phase: RunPhase::Started, id: None, exit: None, took: None, output: None }
+    }
+
+    /// The end of a run of which no more is known.
+    pub fn ended() -> Self {
+        Self { phase: RunPhase::Ended, ..Self::started() }
+    }
+}
+
 /// One heartbeat, already authorised and parsed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Beat {
@@ -246,6 +304,9 @@ pub struct Beat {
     pub hears: Option<bool>,
     /// How far its sender has come with its work, where it counts that: any number that changes while it works.
     pub progress: Option<u64>,
+    /// What it says of a run of a job.
+    #[serde(default)]
+    pub run: Option<Run>,
     /// How long it waited on the way in a spool of our own, by the spool's monotonic clock.
     pub age: Duration,
 }
@@ -262,6 +323,7 @@ impl Beat {
             interval: None,
             hears: None,
             progress: None,
+            run: None,
             age: Duration::ZERO,
         }
     }

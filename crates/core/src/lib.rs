@@ -19,6 +19,7 @@ pub mod engine;
 pub mod evidence;
 mod flap;
 pub mod input;
+pub mod job;
 pub mod model;
 pub mod mutation;
 mod remedy;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::job::JobSpec;
 use crate::model::{CheckKind, HostName, ServiceId, Severity};
 
 /// All the engine needs to know. Handed in whole at start and at each reload.
@@ -49,6 +50,9 @@ pub struct ServiceSpec {
     pub unit: Option<String>,
     /// What heartbeats are expected, if any.
     pub heartbeat: Option<HeartbeatSpec>,
+    /// When it runs, if it is a job: then its reports tell of runs, and no heartbeats are expected.
+    #[serde(default)]
+    pub job: Option<JobSpec>,
     /// Active checks, in the order of the file. [`crate::input::Input::Check`] names them by position.
     pub checks: Vec<CheckSpec>,
     /// What this one cannot work without.

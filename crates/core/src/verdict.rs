@@ -46,6 +46,21 @@ pub enum HeartEvidence {
     Stopping,
 }
 
+/// What the reports of a job's runs say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobEvidence {
+    /// No run has ended yet, and none is overdue.
+    Waiting,
+    /// The last run that ended succeeded.
+    Ok,
+    /// The last run that ended failed, for this reason.
+    Failed(Reason),
+    /// No run was heard of in time.
+    Overdue,
+    /// A run takes longer than it may.
+    TooLong,
+}
+
 /// What the probes say, all together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeEvidence {
@@ -156,6 +171,22 @@ pub fn judge(unit: UnitEvidence, heart: HeartEvidence, probes: ProbeEvidence) ->
         },
         HeartEvidence::None => without_heart(unit, probes),
     }
+}
+
+/// The verdict on a job. That its unit does not run is how a job mostly is; that its unit failed is not.
+pub fn judge_job(unit: UnitEvidence, job: JobEvidence, probes: ProbeEvidence) -> Verdict {
+    let heart = match (job, unit) {
+        (JobEvidence::TooLong, _) => return Verdict::down(Reason::Hung),
+        (JobEvidence::Overdue, _) => return Verdict::down(Reason::MissedHeartbeat),
+        (JobEvidence::Failed(reason), _) => return Verdict::down(reason),
+        (
+            JobEvidence::Waiting | JobEvidence::Ok,
+            UnitEvidence::Stopped(reason @ (Reason::Crashed | Reason::Killed | Reason::StartFailed)),
+        ) => return Verdict::down(reason),
+        (JobEvidence::Waiting, _) => HeartEvidence::Waiting,
+        (JobEvidence::Ok, _) => HeartEvidence::Beating,
+    };
+    judge(UnitEvidence::None, heart, probes)
 }
 
 fn without_heart(unit: UnitEvidence, probes: ProbeEvidence) -> Verdict {

@@ -6,11 +6,13 @@ mod unit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Alert, AlertState};
 use crate::evidence::{Component, Phases};
+use crate::job::{Going, RunRecord};
 use crate::model::{CheckKind, CheckState, HostName, IncidentId, Reason, ServiceId, State};
 use crate::time::Wall;
 
@@ -57,6 +59,28 @@ pub struct ServiceView {
     /// Its unit, as the OS has it; `None`: it has none.
     #[serde(default)]
     pub unit: Option<UnitView>,
+    /// Its runs; `None`: it is no job.
+    #[serde(default)]
+    pub job: Option<JobView>,
+}
+
+/// A job: when it runs, and how it ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// When it is due, in words: `0 3 * * * Europe/Berlin`, `every 24h`.
+    pub schedule: String,
+    /// How long after a due time nothing heard is not yet held against it.
+    pub grace: Duration,
+    /// The longest a run may take, where that is written.
+    pub max_runtime: Option<Duration>,
+    /// The due time that is awaited next.
+    pub next_due: Option<Wall>,
+    /// The due time that was missed, while that is held against it.
+    pub missed: Option<Wall>,
+    /// The runs that go on, oldest first.
+    pub running: Vec<Going>,
+    /// The runs that have ended, newest first; the newest with its output.
+    pub recent: Vec<RunRecord>,
 }
 
 /// One source of evidence.

@@ -12,7 +12,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use lifesign_core::model::{Reason, State};
-use lifesign_core::verdict::{HeartEvidence as H, ProbeEvidence as P, UnitEvidence as U, Verdict, judge};
+use lifesign_core::verdict::{
+    HeartEvidence as H, JobEvidence as J, ProbeEvidence as P, UnitEvidence as U, Verdict, judge, judge_job,
+};
 
 const UNITS: &[(U, &str)] = &[
     (U::None, "No unit"),
@@ -33,6 +35,14 @@ const HEARTS: &[(H, &str)] = &[
     (H::Silent, "silent"),
     (H::Failing, "says `fail`"),
     (H::Stopping, "says `stopping`"),
+];
+
+const JOBS: &[(J, &str)] = &[
+    (J::Waiting, "none has ended yet, none is overdue"),
+    (J::Ok, "the last was well"),
+    (J::Failed(Reason::Crashed), "the last failed (here: exit code)"),
+    (J::Overdue, "none was heard of in time"),
+    (J::TooLong, "one takes too long"),
 ];
 
 const PROBES: &[(P, &str)] = &[
@@ -63,20 +73,53 @@ fn page() -> String {
     );
     for (unit, title) in UNITS {
         writeln!(page, "\n## {title}\n").unwrap();
-        write!(page, "| heartbeat ↓ · probes →").unwrap();
-        for (_, probe) in PROBES {
-            write!(page, " | {probe}").unwrap();
-        }
-        writeln!(page, " |\n|{}", "---|".repeat(PROBES.len() + 1)).unwrap();
+        head(&mut page, "heartbeat");
         for (heart, row) in HEARTS {
-            write!(page, "| **{row}**").unwrap();
-            for (probe, _) in PROBES {
-                write!(page, " | {}", cell(judge(*unit, *heart, *probe))).unwrap();
-            }
-            writeln!(page, " |").unwrap();
+            let cells = PROBES.iter().map(|(probe, _)| judge(*unit, *heart, *probe));
+            line(&mut page, row, cells);
+        }
+    }
+    page.push_str(
+        "\n# Jobs\n\n\
+        A job reports runs in the place of a heartbeat. Its unit mostly does not run, and only a failure of it counts.\n",
+    );
+    let failed = (U::Stopped(Reason::Killed), "Unit failed (here: killed)");
+    for (unit, title) in [(U::None, "No unit, or none that failed"), failed] {
+        writeln!(page, "\n## {title}\n").unwrap();
+        head(&mut page, "runs");
+        for (job, row) in JOBS {
+            line(&mut page, row, PROBES.iter().map(|(probe, _)| judge_job(unit, *job, *probe)));
         }
     }
     page
+}
+
+fn head(page: &mut String, rows: &str) {
+    write!(page, "| {rows} ↓ · probes →").unwrap();
+    for (_, probe) in PROBES {
+        write!(page, " | {probe}").unwrap();
+    }
+    writeln!(page, " |\n|{}", "---|".repeat(PROBES.len() + 1)).unwrap();
+}
+
+fn line(page: &mut String, row: &str, cells: impl Iterator<Item = Verdict>) {
+    write!(page, "| **{row}**").unwrap();
+    for verdict in cells {
+        write!(page, " | {}", cell(verdict)).unwrap();
+    }
+    writeln!(page, " |").unwrap();
+}
+
+/// A job's unit that runs, rests or cannot be seen changes nothing.
+#[test]
+fn only_a_failure_of_its_unit_counts_for_a_job() {
+    for (unit, _) in UNITS.iter().filter(|(unit, _)| *unit != U::Stopped(Reason::Killed)) {
+        for (job, _) in JOBS {
+            for (probe, _) in PROBES {
+                assert_eq!(judge_job(*unit, *job, *probe), judge_job(U::None, *job, *probe), "{unit:?}");
+            }
+        }
+    }
 }
 
 #[test]

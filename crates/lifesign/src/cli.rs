@@ -2,6 +2,7 @@
 
 pub(crate) mod service;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -119,6 +120,23 @@ pub(crate) enum Command {
         /// Words shown with the service
         #[arg(long)]
         message: Option<String>,
+    },
+    /// Run a job and report its start, its success or failure, how long it took and the last it wrote
+    ///
+    /// The job's output passes through, signals reach it, and its exit code is that of this command. A server that
+    /// does not answer never keeps it from running.
+    Exec {
+        /// The service
+        id: String,
+        /// Tells this run apart from others; made up where not given
+        #[arg(long, value_name = "ID")]
+        run_id: Option<String>,
+        /// How long its end is reported to a server that does not answer
+        #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_interval)]
+        report_for: std::time::Duration,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
     },
     /// Read the configuration file again without losing state
     Reload,

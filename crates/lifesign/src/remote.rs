@@ -17,6 +17,18 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// Where a server runs if nobody says otherwise.
 const LOCAL: &str = "http://127.0.0.1:7700";
 
+/// How long one try of [`Remote::try_post`] may take.
+const ONE_TRY: Duration = Duration::from_secs(10);
+
+/// Why something was not taken, and whether another try may help.
+#[derive(Debug)]
+pub(crate) struct Unposted {
+    /// Whether it is worth trying again: the server does not answer, or is busy.
+    pub(crate) again: bool,
+    /// What happened.
+    pub(crate) why: Failure,
+}
+
 /// A server and the right to ask it.
 pub(crate) struct Remote {
     base: String,
@@ -90,6 +102,26 @@ impl Remote {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         self.answer(request.send(body.to_string()))
+    }
+
+    /// Sends `body` to `path` for somebody who tries again when that makes sense.
+    pub(crate) fn try_post(&self, path: &str, body: &Value) -> Result<(), Unposted> {
+        let mut request = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("Content-Type", "application/json")
+            .config()
+            .timeout_global(Some(ONE_TRY))
+            .build();
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let answer = request.send(body.to_string());
+        let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
+        self.answer::<Value>(answer).map(|_| ()).map_err(|why| {
+            let again = matches!(why, Failure::Unreachable(_)) || matches!(status, 408 | 429 | 500..);
+            Unposted { again, why }
+        })
     }
 
     fn answer<T: DeserializeOwned>(

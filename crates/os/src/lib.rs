@@ -16,6 +16,7 @@
 
 pub mod clock;
 pub mod file;
+pub mod foreground;
 pub mod host;
 pub mod local;
 pub mod open_files;

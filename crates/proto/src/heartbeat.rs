@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_core::duration::parse_duration;
-use lifesign_core::evidence::{Beat, BeatStatus};
+use lifesign_core::evidence::{Beat, BeatStatus, Exit};
 use lifesign_core::model::{MAX_ID, ServiceId};
 use lifesign_core::time::Wall;
 use serde_json::value::RawValue;
@@ -17,12 +17,28 @@ use serde_json::value::RawValue;
 use crate::json::{self, Kind, Malformed, cut, step};
 use crate::limits::Limits;
 use crate::problem::{Fault, Problem};
+use crate::run::Told;
 
 /// Faults named for one heartbeat; what comes after is not looked for.
 pub const MAX_FAULTS: usize = 16;
 
-const KEYS: [&str; 8] =
-    ["service_id", "timestamp", "status", "metrics", "message", "interval", "hears", "progress"];
+const KEYS: [&str; 15] = [
+    "service_id",
+    "timestamp",
+    "status",
+    "metrics",
+    "message",
+    "interval",
+    "hears",
+    "progress",
+    "run",
+    "run_id",
+    "exit_code",
+    "signal",
+    "start_error",
+    "duration",
+    "output",
+];
 
 /// The times a sender may claim, in seconds: the years that RFC 3339 can write (and ours can print).
 const SECONDS: std::ops::RangeInclusive<f64> = -62_135_596_800.0..=253_402_207_200.0;
@@ -124,6 +140,7 @@ impl Reader<'_> {
         };
         let (mut service, mut status, mut sent_at, mut metrics, mut message) = (None, None, None, None, None);
         let (mut interval, mut hears, mut progress) = (None, None, None);
+        let mut run = Told::default();
         let mut seen = HashSet::new();
         for (key, raw) in &members {
             let place = step(pointer, key);
@@ -142,6 +159,11 @@ impl Reader<'_> {
                 "interval" => interval = self.interval(raw, place),
                 "hears" => hears = self.hears(raw, place),
                 "progress" => progress = self.progress(raw, place),
+                "run" | "run_id" | "exit_code" | "signal" | "start_error" | "duration" | "output" => {
+                    if let Err(detail) = run.take(key, raw) {
+                        self.fault::<()>(place, detail);
+                    }
+                }
                 unknown => {
                     self.fault::<()>(place, unknown_key(unknown));
                 }
@@ -150,15 +172,21 @@ impl Reader<'_> {
         if !seen.contains("service_id") {
             return self.fault(step(pointer, "service_id"), "is missing; it names the service that lives");
         }
+        let run = match run.finish() {
+            Ok(run) => run,
+            Err((key, detail)) => return self.fault(step(pointer, key), detail),
+        };
+        let failed = run.as_ref().and_then(|run| run.exit.as_ref()).is_some_and(|exit| *exit != Exit::Clean);
         Some(Beat {
             service: service?,
-            status: status.unwrap_or(BeatStatus::Alive),
+            status: status.unwrap_or(if failed { BeatStatus::Fail } else { BeatStatus::Alive }),
             sent_at,
             metrics: metrics.unwrap_or_default(),
             message,
             interval,
             hears,
             progress,
+            run,
             age: Duration::ZERO,
         })
     }

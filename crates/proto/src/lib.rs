@@ -13,6 +13,7 @@ mod limits;
 pub mod link;
 pub mod local;
 mod problem;
+mod run;
 pub mod trace;
 
 pub use ack::{Ack, Acks};

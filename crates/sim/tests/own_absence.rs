@@ -46,6 +46,7 @@ impl Watched {
             host: "web".into(),
             unit: None,
             heartbeat: Some(heartbeat.clone()),
+            job: None,
             checks: Vec::new(),
             depends_on: Vec::new(),
             restart: None,

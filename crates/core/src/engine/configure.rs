@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::service::{OpenIncident, Service};
-use super::{Engine, Host, SNAPSHOT_SILENT, Turn, Wake, judge};
+use super::{Engine, Host, SNAPSHOT_SILENT, Turn, Wake, jobs, judge};
 use crate::check::CheckRun;
 use crate::detect::Heart;
 use crate::evidence::BeatStatus;
+use crate::job::Job;
 use crate::model::{Reason, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::spec::{ServiceSpec, Spec};
@@ -66,8 +67,15 @@ impl Engine {
         let mut service = Service::new(ix, spec.clone(), turn.now, turn.wall);
         let mut grace = judge::first_grace(spec, turn.now);
         let mut waited = Duration::ZERO;
+        let mut first_seen = spec.job.is_some();
+        let moment = jobs::moment(&self.clock, turn);
+        service.job = spec.job.clone().map(|job| Box::new(Job::new(job, moment)));
         if let Some(memory) = self.past.remove(&spec.id) {
             service.paused = memory.paused;
+            if let Some((job, past)) = spec.job.clone().zip(memory.job) {
+                service.job = Some(Box::new(Job::restore(job, *past, moment)));
+                first_seen = false;
+            }
             service.last_beat = memory.last_heartbeat_at;
             service.remembered_beat = memory.last_heartbeat_at;
             service.remedy.restore(memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at))));
@@ -110,6 +118,10 @@ impl Engine {
         self.hearts.push(heart);
         self.by_id.insert(spec.id.clone(), ix);
         self.services.push(service);
+        if first_seen {
+            // A restart must not put off its first due time.
+            self.remember(ix, turn);
+        }
         ix
     }
 
@@ -133,6 +145,11 @@ impl Engine {
             service.unit = None;
             service.unit_facts = None;
             service.process = None;
+        }
+        let moment = jobs::moment(&self.clock, turn);
+        match (&mut service.job, spec.job.clone()) {
+            (Some(job), Some(spec)) => job.configure(spec, moment),
+            (job, spec) => *job = spec.map(|spec| Box::new(Job::new(spec, moment))),
         }
         service.spec = spec.clone();
         let heart = &mut self.hearts[index];

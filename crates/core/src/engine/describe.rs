@@ -45,6 +45,9 @@ impl Engine {
                 more => format!("{first}; and {more} more"),
             }
         };
+        if let Some(text) = self.describe_job(index, reason, now) {
+            return text;
+        }
         match (state, reason) {
             (State::Down, Some(Reason::StoppedByOperator)) => "somebody ordered it to stop".to_owned(),
             (State::Down, Some(Reason::Hung)) => {

@@ -34,6 +34,17 @@ pub const CODES: &[&str] = &[
     "heart-one-way",      //
     "heart-stuck",        // count, since
     "heart-asked",        // tries, in
+    "job-waiting",        //
+    "job-running",        // since, ago
+    "job-too-long",       // since, ago
+    "job-unsure",         // since
+    "job-succeeded",      // ago, took
+    "job-failed",         // ago, how
+    "job-missed",         // due, grace
+    "job-excused",        // due
+    "job-due",            // due, in, grace
+    "job-late",           // due, in
+    "job-over",           //
     "host-gone",          // host
     "flapping",           // in
     "check-pass",         // check, output
@@ -60,10 +71,10 @@ pub const CODES: &[&str] = &[
     "notify-waiting",     // alert, receiver, in
 ];
 
-struct Facts(Vec<Fact>);
+pub(super) struct Facts(Vec<Fact>);
 
 impl Facts {
-    fn add(&mut self, about: About, code: &'static str, args: &[(&str, String)], text: String) {
+    pub(super) fn add(&mut self, about: About, code: &'static str, args: &[(&str, String)], text: String) {
         debug_assert!(CODES.contains(&code), "{code} is not in CODES");
         let args: BTreeMap<Arc<str>, String> =
             args.iter().map(|(name, value)| (Arc::from(*name), value.clone())).collect();
@@ -166,6 +177,7 @@ impl Engine {
             }
         }
         self.explain_heart(index, now, facts);
+        self.explain_runs(index, now, facts);
         for (run, spec) in service.checks.iter().zip(&service.spec.checks) {
             let check = format!("{} {}", spec.kind, spec.name);
             let output = run.last().map(|(_, report)| report.output.clone()).unwrap_or_default();
@@ -260,6 +272,7 @@ impl Engine {
     }
 
     fn explain_deadlines(&self, index: usize, now: Mono, facts: &mut Facts) {
+        self.explain_due(index, now, facts);
         let heart = &self.hearts[index];
         let deadline = match heart.evidence() {
             HeartEvidence::Late => heart.limits().1,

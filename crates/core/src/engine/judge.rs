@@ -11,7 +11,7 @@ use crate::model::{CheckKind, Reason, ServiceId, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::spec::{HeartbeatSpec, Mode, ServiceSpec};
 use crate::time::Mono;
-use crate::verdict::{HeartEvidence, UnitEvidence, Verdict, judge};
+use crate::verdict::{HeartEvidence, UnitEvidence, Verdict, judge, judge_job};
 
 /// How long a new process must live before a recovery counts, where the service has no `restart`.
 const PROVE_FOR: Duration = Duration::from_secs(10);
@@ -98,6 +98,7 @@ impl Engine {
             turn.out.push(Effect::LookNow(self.services[index].spec.id.clone()));
         }
         self.watch_host(index, turn);
+        self.watch_runs(index, turn);
         let verdict = self.verdict(index);
         self.apply(index, verdict, turn);
         self.tend_incident(index, turn);
@@ -124,6 +125,9 @@ impl Engine {
 
     fn verdict(&self, index: usize) -> Verdict {
         let service = &self.services[index];
+        if let Some(job) = &service.job {
+            return judge_job(service.unit_evidence(), job.evidence(), service.probe_evidence());
+        }
         let heart = self.heart_evidence(index);
         let verdict = judge(service.unit_evidence(), heart, service.probe_evidence());
         // We hear it and it does not hear us: half a link is no health.

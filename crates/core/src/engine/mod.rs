@@ -2,7 +2,7 @@
 //!
 //! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in it;
 //! `clock` the engine's own time; `budget` how much may be asked at suspicion; [`service`] one service and its
-//! evidence; `judge` the states that follow from it; `topology` what many silent services say about their
+//! evidence; `jobs` its runs where it is a job; `judge` the states that follow from it; `topology` what many silent services say about their
 //! hosts; `incident` and `restart` what is made of a state; `rules` the metric rules; `views`, `explain` and
 //! `describe` what people see.
 //!
@@ -16,6 +16,7 @@ mod configure;
 mod describe;
 mod explain;
 mod incident;
+mod jobs;
 mod judge;
 mod restart;
 mod rules;
@@ -198,6 +199,9 @@ impl Engine {
             turn.audit(&by, "stall", "engine", detail);
         }
         self.follow_wall(now, &mut turn);
+        if let Some(stall) = stall {
+            self.jobs_were_unheard(stall, &mut turn);
+        }
         let answer = match input {
             Input::Configure(spec) => {
                 self.configure(&spec, &mut turn);
@@ -240,6 +244,7 @@ impl Engine {
             return;
         }
         self.wall_offset = Some(offset);
+        self.jobs_follow_wall(offset.saturating_sub(last), turn);
         for ix in self.order.clone() {
             if self.services[ix.0 as usize].remedy.restarts().next().is_some() {
                 self.remember(ix, turn);
@@ -307,6 +312,9 @@ impl Engine {
             at = at.min(service.flaps.next_deadline());
         }
         at = at.min(service.stuck_at(self.clock.now()));
+        if let Some(job) = &service.job {
+            at = at.min(job.next_deadline());
+        }
         if let Some(prove_at) = self.prove_deadline(index) {
             at = at.min(prove_at);
         }
@@ -344,6 +352,9 @@ impl Engine {
 
     fn beat(&mut self, beat: Beat, turn: &mut Turn<'_>) -> Answer {
         let Some(index) = self.find(beat.service.as_str()) else { return Answer::NoSuchService };
+        if self.services[index].job.is_some() {
+            return self.on_run(index, beat, turn);
+        }
         let arrived = turn.now.back(beat.age);
         if arrived < self.hearts[index].last() && on(Rule::OldNews) {
             // News that waited longer than younger ones: it revives nobody and says nothing of now.
@@ -369,11 +380,7 @@ impl Engine {
         }
         let status_changed = service.beat_status != beat.status;
         service.beat_status = beat.status;
-        if let Some(sent_at) = beat.sent_at {
-            let skew = sent_at.as_millis().saturating_sub(turn.wall.as_millis());
-            let notice = i64::try_from(crate::SKEW_NOTICE.as_millis()).unwrap_or(i64::MAX);
-            service.skew_ms = (skew.saturating_abs() > notice).then_some(skew);
-        }
+        service.note_skew(beat.sent_at, turn.wall);
         if beat.message.is_some() {
             service.beat_message = beat.message;
         }
@@ -691,7 +698,9 @@ impl Engine {
         let restarts = service.remedy.restarts().map(|at| turn.wall.back(turn.now.since(at))).collect();
         let silence = self.hearts[ix.0 as usize].silence(turn.now);
         service.remembered_silence = silence;
-        turn.out.push(Effect::Remember(service.memory(silence, restarts)));
+        let moment = jobs::moment(&self.clock, turn);
+        let job = service.job.as_ref().map(|job| job.memory(moment));
+        turn.out.push(Effect::Remember(service.memory(silence, restarts, job)));
     }
 
     /// Writes the silence of hearts that are awaited, and less often last-seen times that have moved.
@@ -703,7 +712,8 @@ impl Engine {
         for ix in self.order.clone() {
             let service = &self.services[ix.0 as usize];
             let awaited = service.last_beat.is_some() && self.hearts[ix.0 as usize].is_awaited();
-            if awaited || (all && service.last_beat != service.remembered_beat) {
+            let runs = all && service.job.as_ref().is_some_and(|job| job.is_awaited());
+            if awaited || runs || (all && service.last_beat != service.remembered_beat) {
                 self.remember(ix, turn);
             }
         }

@@ -7,6 +7,7 @@ use crate::check::CheckRun;
 use crate::effect::{Incident, Memory, TimelineEntry};
 use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitFacts, UnitReport, UnitState};
 use crate::flap::Flaps;
+use crate::job::{Job, JobMemory};
 use crate::model::{Reason, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::remedy::Remedy;
@@ -58,6 +59,8 @@ pub(super) struct Service {
     pub progress: Option<(u64, Mono)>,
     /// Whether the sender hears us, where it says so.
     pub hears: Option<bool>,
+    /// What is known of its runs, where it is a job.
+    pub job: Option<Box<Job>>,
     pub metrics: Vec<(Arc<str>, f64)>,
     pub paused: bool,
     pub incident: Option<OpenIncident>,
@@ -101,6 +104,7 @@ impl Service {
             skew_ms: None,
             progress: None,
             hears: None,
+            job: None,
             metrics: Vec::new(),
             paused: false,
             incident: None,
@@ -114,6 +118,14 @@ impl Service {
             remembered_beat: None,
             remembered_silence: Duration::ZERO,
         }
+    }
+
+    /// Compares the sender's clock with ours.
+    pub(super) fn note_skew(&mut self, sent_at: Option<Wall>, now: Wall) {
+        let Some(sent_at) = sent_at else { return };
+        let skew = sent_at.as_millis().saturating_sub(now.as_millis());
+        let notice = i64::try_from(crate::SKEW_NOTICE.as_millis()).unwrap_or(i64::MAX);
+        self.skew_ms = (skew.saturating_abs() > notice).then_some(skew);
     }
 
     /// Whether somebody wants to know when its work stands still.
@@ -229,6 +241,7 @@ impl Service {
     /// The moment the present trouble began, as far as the evidence tells.
     pub(super) fn trouble_since(&self, reason: Option<Reason>, now: Wall) -> Wall {
         let began = match reason {
+            _ if self.job.is_some() => self.job_trouble_since(reason),
             Some(Reason::Hung | Reason::MissedHeartbeat) => self.last_beat,
             Some(Reason::CheckFailed) => self.checks.iter().filter_map(CheckRun::bad_since).min(),
             Some(Reason::Exited | Reason::Crashed | Reason::Killed | Reason::StartFailed) => {
@@ -246,7 +259,17 @@ impl Service {
         began.filter(|at| *at <= now).unwrap_or(now)
     }
 
-    pub(super) fn memory(&self, silence: Duration, restarts: Vec<Wall>) -> Memory {
+    /// The same of a job: what was missed, began too long ago, or ended badly.
+    fn job_trouble_since(&self, reason: Option<Reason>) -> Option<Wall> {
+        let job = self.job.as_ref()?;
+        match reason {
+            Some(Reason::MissedHeartbeat) => job.overdue().map(|missed| missed.until),
+            Some(Reason::Hung) => job.going().find(|run| run.too_long).map(|run| run.started_at),
+            _ => job.recent().first().filter(|last| !last.ok).map(|last| last.ended_at),
+        }
+    }
+
+    pub(super) fn memory(&self, silence: Duration, restarts: Vec<Wall>, job: Option<JobMemory>) -> Memory {
         Memory {
             service: self.spec.id.clone(),
             state: self.state,
@@ -261,25 +284,14 @@ impl Service {
             paused: self.paused,
             incident: self.incident.as_ref().map(|open| open.record.id),
             restarts,
+            job: job.map(Box::new),
         }
     }
 }
 
-/// The contract's word for a stop. Crash signals are faults of the program itself; any other signal came
-/// from outside (signal(7), "core" and "ill/abrt/fpe/segv/bus/trap/sys/quit/xcpu/xfsz").
+/// The contract's word for a stop.
 fn stop_reason(ordered: bool, exit: &Exit) -> Reason {
-    const FAULTS: &[i32] = &[3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
-    if ordered {
-        return Reason::StoppedByOperator;
-    }
-    match exit {
-        Exit::Clean | Exit::Unseen => Reason::Exited,
-        Exit::Code(_) => Reason::Crashed,
-        Exit::Signal(signal) if FAULTS.contains(signal) => Reason::Crashed,
-        Exit::Signal(_) => Reason::Killed,
-        Exit::StartFailed(_) => Reason::StartFailed,
-        Exit::Watchdog => Reason::Hung,
-    }
+    if ordered { Reason::StoppedByOperator } else { exit.reason() }
 }
 
 /// How an exit reads in a sentence.

@@ -130,6 +130,7 @@ impl Engine {
                 .as_ref()
                 .map(|heartbeat| Detection::of(heartbeat, !service.spec.checks.is_empty())),
             unit: self.unit_view(index),
+            job: self.job_view(index, now.wall),
         }
     }
 
@@ -194,6 +195,6 @@ impl Engine {
             at: run.last().map(|(at, _)| *at),
             phases: run.last().map(|(_, report)| report.phases),
         });
-        unit.into_iter().chain(heart).chain(probes).collect()
+        unit.into_iter().chain(heart).chain(self.job_check(index)).chain(probes).collect()
     }
 }

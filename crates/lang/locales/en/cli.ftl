@@ -101,3 +101,22 @@ cli-simulate-other-interval = { $id } sends every { $sent } in the trace, and th
 cli-simulate-seed = The answers to questions are drawn with the seed { $seed }; --seed draws others.
 
 cli-discover-none = No service fits. With --all those that do not start by themselves are shown, too.
+
+cli-job = Runs
+cli-job-schedule = due:
+cli-job-missed = missed:
+cli-job-next = next due:
+cli-job-never = never again
+cli-job-running = runs since:
+cli-job-too-long = runs too long, since:
+cli-job-last = last run:
+cli-job-ok = succeeded
+cli-job-failed = failed
+cli-job-code = failed with exit code { $code }
+cli-job-signal = ended by signal { $signal }
+cli-job-start = could not be started: { $why }
+cli-exec-untold = lifesign exec: the { $what } of this run could not be reported: { $why }
+cli-exec-late = lifesign exec: the server does not answer; the end of this run is reported for up to { $span } more
+cli-exec-start = beginning
+cli-exec-end = end
+cli-exec-cannot-start = lifesign exec: { $command } cannot be started: { $why }

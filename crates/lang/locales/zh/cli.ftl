@@ -82,3 +82,22 @@ cli-simulate-other-interval = 轨迹中 { $id } 每 { $sent } 发送一次，而
 cli-simulate-seed = 询问的应答按种子 { $seed } 抽取；用 --seed 可换一组。
 
 cli-discover-none = 没有匹配的服务。加 --all 可同时显示不自动启动的服务。
+
+cli-job = 运行
+cli-job-schedule = 计划：
+cli-job-missed = 错过：
+cli-job-next = 下次应运行：
+cli-job-never = 不再运行
+cli-job-running = 运行开始于：
+cli-job-too-long = 运行过久，开始于：
+cli-job-last = 最近一次：
+cli-job-ok = 成功
+cli-job-failed = 失败
+cli-job-code = 失败，退出码 { $code }
+cli-job-signal = 被信号 { $signal } 终止
+cli-job-start = 无法启动：{ $why }
+cli-exec-untold = lifesign exec：无法上报本次运行的{ $what }：{ $why }
+cli-exec-late = lifesign exec：服务器没有应答；将在最多 { $span }内继续上报本次运行的结束
+cli-exec-start = 开始
+cli-exec-end = 结束
+cli-exec-cannot-start = lifesign exec：无法启动 { $command }：{ $why }

@@ -4,6 +4,7 @@ mod act;
 mod beat;
 mod config;
 mod discover;
+mod exec;
 mod explain;
 mod incidents;
 mod service;
@@ -43,6 +44,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Resume { id } => act::service(&remote(), id, "resume", lang, json),
         Command::Beat { id, status, metrics, message } => {
             beat::run(&remote(), id, *status, metrics, message.as_deref(), lang, json)
+        }
+        Command::Exec { id, run_id, report_for, command } => {
+            let job = exec::Job { id, run_id: run_id.as_deref(), report_for: *report_for, command };
+            exec::run(remote(), &job, lang)
         }
         Command::Reload => act::reload(&remote(), lang, json),
         Command::Service(what) => service::run(what, lang, json),

@@ -1,6 +1,7 @@
 //! `lifesign status`: the services, worst first, or one with all its evidence.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lifesign_core::evidence::Component;
 use lifesign_core::model::{CheckKind, CheckState, IncidentId, Reason, State};
@@ -32,6 +33,36 @@ struct Service {
     /// A lifesign of an earlier version does not send it.
     #[serde(default)]
     unit: Option<UnitView>,
+    #[serde(default)]
+    job: Option<Job>,
+}
+
+/// What is shown of a job.
+#[derive(Debug, Deserialize)]
+struct Job {
+    schedule: String,
+    next_due: Option<Wall>,
+    missed: Option<Wall>,
+    running: Vec<Going>,
+    last_run: Option<Run>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Going {
+    started_at: Wall,
+    too_long: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Run {
+    ended_at: Wall,
+    ok: bool,
+    exit_code: Option<i64>,
+    signal: Option<i32>,
+    start_error: Option<String>,
+    duration_seconds: Option<f64>,
+    reported_duration_seconds: Option<f64>,
+    output: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +162,9 @@ pub(super) fn one(remote: &Remote, id: &str, lang: Lang, json: bool) -> Result<(
             Colour::Red,
         ));
     }
+    if let Some(job) = &service.job {
+        show_job(job, now, lang);
+    }
     if !service.checks.is_empty() {
         print::line("");
         let head: Vec<String> = ["check", "result", "output"]
@@ -178,4 +212,42 @@ pub(super) fn one(remote: &Remote, id: &str, lang: Lang, json: bool) -> Result<(
         }
     }
     Ok(())
+}
+
+/// When a job is due and how its last run went.
+fn show_job(job: &Job, now: Wall, lang: Lang) {
+    let line = |name: &str, text: String| print::line(format!("  {}  {text}", lang.word(name)));
+    print::line("");
+    print::line(print::coloured(&lang.word("cli-job"), Colour::Bold));
+    line("cli-job-schedule", job.schedule.clone());
+    if let Some(missed) = job.missed {
+        line("cli-job-missed", print::coloured(&missed.to_string(), Colour::Red));
+    }
+    match job.next_due {
+        Some(due) => line("cli-job-next", due.to_string()),
+        None => line("cli-job-next", lang.word("cli-job-never")),
+    }
+    for run in &job.running {
+        let since = lang.ago(now.since(run.started_at));
+        line(if run.too_long { "cli-job-too-long" } else { "cli-job-running" }, since);
+    }
+    let Some(last) = &job.last_run else { return };
+    let took = last.duration_seconds.or(last.reported_duration_seconds);
+    let took = took.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let how = match last {
+        Run { ok: true, .. } => lang.word("cli-job-ok"),
+        Run { exit_code: Some(code), .. } => lang.text("cli-job-code", &[("code", code.to_string().into())]),
+        Run { signal: Some(signal), .. } => {
+            lang.text("cli-job-signal", &[("signal", signal.to_string().into())])
+        }
+        Run { start_error: Some(why), .. } => {
+            lang.text("cli-job-start", &[("why", print::one_line(why, 200).into())])
+        }
+        Run { .. } => lang.word("cli-job-failed"),
+    };
+    let took = took.map_or_else(String::new, |took| format!(", {}", lang.duration(took)));
+    line("cli-job-last", format!("{how}{took}, {}", lang.ago(now.since(last.ended_at))));
+    for text in last.output.iter().flat_map(|output| output.trim().lines()) {
+        print::line(format!("    {}", print::one_line(text, 200)));
+    }
 }

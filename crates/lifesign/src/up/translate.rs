@@ -85,6 +85,7 @@ fn unknown_service(config: &Configuration, host: &HostName) -> Option<ServiceSpe
         unit: None,
         // It has no checks, so there is no second opinion.
         heartbeat: Some(HeartbeatSpec { second_opinion: None, ..heartbeat }),
+        job: None,
         checks: Vec::new(),
         depends_on: Vec::new(),
         restart: None,

@@ -43,6 +43,22 @@ pub(super) struct Heartbeat {
     hears: Option<bool>,
     /// How far the sender has come with its work: any number that changes while it works.
     progress: Option<u64>,
+    /// That this tells of a run of a job. A heartbeat of a job without it is the end of a run.
+    #[schema(schema_with = run_phases, required = false)]
+    run: Option<()>,
+    /// Tells runs apart that overlap: 1 to 64 visible ASCII characters, the same at the beginning and the end.
+    run_id: Option<String>,
+    /// The exit code of a run that has ended; anything but 0 is a failure.
+    exit_code: Option<i64>,
+    /// The signal that ended a run, in place of `exit_code`.
+    signal: Option<i32>,
+    /// Why a run could not be started, in place of `exit_code`.
+    start_error: Option<String>,
+    /// How long a run took by the clock of its reporter: seconds, or a duration such as `1m30s`.
+    #[schema(schema_with = seconds_or_duration, required = false)]
+    duration: Option<()>,
+    /// The last a run wrote; of more than 4096 bytes the end is kept.
+    output: Option<String>,
 }
 
 /// One heartbeat, or an array of them.
@@ -67,21 +83,20 @@ fn seconds_or_time() -> Schema {
 }
 
 fn seconds_or_duration() -> Schema {
-    let seconds = ObjectBuilder::new()
-        .schema_type(Type::Number)
-        .minimum(Some(0.001))
-        .maximum(Some(31_536_000.0))
-        .description(Some("seconds"));
+    let seconds = ObjectBuilder::new().schema_type(Type::Number).description(Some("seconds"));
     let text = ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some("^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"))
         .examples(["1m30s"]);
-    OneOfBuilder::new()
-        .item(seconds)
-        .item(text)
-        .description(Some("When the next heartbeat is due; counts in mode `backoff`"))
+    OneOfBuilder::new().item(seconds).item(text).build().into()
+}
+
+fn run_phases() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["started", "ended", "noted"]))
+        .description(Some("What moment of a run this is; `noted` changes no state"))
         .build()
-        .into()
 }
 
 fn statuses() -> Object {

@@ -98,6 +98,7 @@ pub fn service(id: &str) -> ServiceSpec {
             retries: 2,
             ..HeartbeatSpec::never()
         }),
+        job: None,
         checks: Vec::new(),
         depends_on: Vec::new(),
         restart: Some(believe_at_once()),

@@ -441,6 +441,7 @@ fn service(
         host: Arc::clone(&hosts[host].name),
         unit: has_unit.then(|| format!("systemd s{n}.service")),
         heartbeat: has_heart.then(|| heartbeat(chance)),
+        job: None,
         checks: if has_checks { checks(chance) } else { Vec::new() },
         depends_on,
         restart,

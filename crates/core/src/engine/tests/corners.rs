@@ -420,6 +420,7 @@ fn an_operators_stop_is_remembered_over_a_restart_of_lifesign() {
         paused: true,
         incident: None,
         restarts: Vec::new(),
+        job: None,
     };
     let mut world =
         World { engine: Engine::new(), mono: Mono::from_millis(10), wall: EPOCH, effects: Vec::new() };

@@ -4,6 +4,7 @@ mod corners;
 mod detection;
 mod edges;
 mod found;
+mod jobs;
 mod reference;
 
 use std::collections::HashSet;
@@ -183,6 +184,7 @@ fn service(id: &str) -> ServiceSpec {
         host: "web-01".into(),
         unit: None,
         heartbeat: None,
+        job: None,
         checks: Vec::new(),
         depends_on: Vec::new(),
         restart: None,
@@ -468,6 +470,7 @@ fn a_service_never_heard_stays_pending_and_one_heard_before_gets_its_fair_chance
         paused: false,
         incident: None,
         restarts: Vec::new(),
+        job: None,
     };
     let mut world =
         World { engine: Engine::new(), mono: Mono::from_millis(10), wall: EPOCH, effects: Vec::new() };

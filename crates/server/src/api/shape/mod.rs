@@ -3,6 +3,7 @@
 
 mod alert;
 mod incident;
+mod job;
 mod record;
 mod service;
 mod words;

@@ -10,6 +10,7 @@ use lifesign_core::{evidence, view};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::job::Job;
 use super::words::{abouts, check_kinds, check_states, reason_words, state_words, time, time_or_null};
 
 /// A service and how it stands.
@@ -57,6 +58,9 @@ pub(crate) struct Service {
     /// How soon its death is noticed; null: it sends no heartbeats.
     #[schema(required)]
     detection: Option<Detection>,
+    /// Its runs; null: it is no job.
+    #[schema(required)]
+    job: Option<Job>,
     /// Its unit, as the operating system has it; null: it has none.
     #[schema(required)]
     unit: Option<Unit>,
@@ -209,6 +213,7 @@ impl From<view::ServiceView> for Service {
             clock_skew_ms: view.clock_skew_ms,
             depends_on: view.depends_on.into_iter().map(Into::into).collect(),
             detection: view.detection.map(Into::into),
+            job: view.job.map(Into::into),
             unit: view.unit.map(Into::into),
         }
     }

@@ -6,6 +6,7 @@ pub(super) mod fault;
 pub(super) mod hosts;
 pub(super) mod incident;
 pub(super) mod incidents;
+mod job;
 pub(super) mod login;
 pub(super) mod notifications;
 pub(super) mod overview;

@@ -8,11 +8,13 @@ use lifesign_component::{Standing, Status};
 use lifesign_core::effect::{
     Alert, AlertState, Incident, Notification, NotifyReason, TimelineEntry, Transition,
 };
-use lifesign_core::evidence::{Component, Phases, UnitFacts};
+use lifesign_core::evidence::{Component, Exit, Phases, UnitFacts};
+use lifesign_core::job::{Going, RunRecord};
 use lifesign_core::model::{CheckKind, CheckState, IncidentId, Reason, ServiceId, Severity, State};
 use lifesign_core::time::Wall;
 use lifesign_core::view::{
-    About as Part, CheckView, Counts, Detection, Explanation, Fact, HostView, RuleView, ServiceView, UnitView,
+    About as Part, CheckView, Counts, Detection, Explanation, Fact, HostView, JobView, RuleView, ServiceView,
+    UnitView,
 };
 use lifesign_lang::Lang;
 use lifesign_store::{SendState, SentNotification};
@@ -110,6 +112,33 @@ fn one(name: &str, host: &str, state: State, reason: Option<Reason>, detail: &st
                 ..UnitFacts::default()
             }),
         }),
+        job: (name == "batch").then(job),
+    }
+}
+
+/// A nightly job: one run goes on, the last one failed.
+fn job() -> JobView {
+    let run = |seconds: i64, exit, output: Option<&str>| RunRecord {
+        id: Some("8f3c".into()),
+        started_at: Some(ago(seconds + 754)),
+        ended_at: ago(seconds),
+        ok: exit == Exit::Clean,
+        exit: Some(exit),
+        took: Some(Duration::from_secs(754)),
+        said: Some(Duration::from_secs(753)),
+        output: output.map(str::to_owned),
+    };
+    JobView {
+        schedule: "0 3 * * * Europe/Berlin".to_owned(),
+        grace: Duration::from_secs(1800),
+        max_runtime: Some(Duration::from_secs(7200)),
+        next_due: Some(ago(-40_000)),
+        missed: None,
+        running: vec![Going { id: Some("91aa".into()), started_at: ago(61), too_long: false, unsure: false }],
+        recent: vec![
+            run(86_400, Exit::Code(2), Some("pg_dump: error: <connection> refused")),
+            run(172_800, Exit::Clean, None),
+        ],
     }
 }
 
@@ -211,6 +240,13 @@ pub(super) fn hosts() -> Vec<HostView> {
 
 fn fact(about: Part, text: &str) -> Fact {
     Fact { about, code: "sample".into(), args: BTreeMap::new(), text: text.to_owned() }
+}
+
+/// The page of a job that failed and runs again.
+pub(super) fn job_service() -> Service {
+    let mut data = service();
+    data.service = one("batch", "web-01", State::Down, Some(Reason::Crashed), "its last run failed");
+    data
 }
 
 pub(super) fn service() -> Service {

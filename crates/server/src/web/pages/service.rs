@@ -9,7 +9,7 @@ use lifesign_core::view::{About, CheckView, Explanation, Fact, ServiceView, Unit
 use lifesign_lang::Lang;
 use maud::{Markup, html};
 
-use super::incidents;
+use super::{incidents, job};
 use crate::web::frame;
 use crate::web::look::Look;
 use crate::web::parts;
@@ -74,6 +74,7 @@ pub(crate) fn draw(data: &Service, look: &Look) -> Markup {
         div.columns {
             div {
                 @if let Some(explanation) = &data.explanation { (why(explanation, look)) }
+                @if let Some(job) = &service.job { (job::panel(job, look)) }
                 (checks(service, look))
                 (past(data, look))
             }
