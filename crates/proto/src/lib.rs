@@ -12,6 +12,7 @@ mod json;
 mod limits;
 pub mod link;
 pub mod local;
+pub mod peer;
 mod problem;
 mod run;
 pub mod trace;
