@@ -9,6 +9,7 @@ use crate::discover::Discover;
 use crate::fields::{Cx, Fields, Timing};
 use crate::kind::Kinds;
 use crate::node::{Node, Value};
+use crate::peers::Peers;
 use crate::rule::Rule;
 use crate::server::{Agent, Defaults, Heartbeats, Log, Network, Server};
 use crate::service::{Service, ServiceKeys};
@@ -39,6 +40,8 @@ pub struct Config<C, R> {
     pub log: Log,
     /// Heartbeats in general.
     pub heartbeats: Heartbeats,
+    /// What is opened for clients of other monitors.
+    pub peers: Peers,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: Vec<Network>,
     /// Units that are watched although no service names them.
@@ -72,6 +75,7 @@ impl<C, R> Config<C, R> {
         let routes = list(&mut fields, "routes", MAX_RULES, cx, Route::decode);
         let log = section(&mut fields, "log", cx);
         let heartbeats = section(&mut fields, "heartbeats", cx);
+        let peers = section(&mut fields, "peers", cx);
         let trusted_proxies = list(&mut fields, "trusted_proxies", MAX_RULES, cx, Network::decode);
         let discover = section(&mut fields, "discover", cx);
         let discovered = ServiceKeys::decode(&Node::from(&serde_json::json!({ "id": "discovered" })), cx);
@@ -90,6 +94,7 @@ impl<C, R> Config<C, R> {
             routes: config.routes.complete()?,
             log: log?,
             heartbeats: heartbeats?,
+            peers: peers?,
             trusted_proxies: trusted_proxies.complete()?,
             discover: discover?,
             discovered: discovered?,

@@ -203,6 +203,7 @@ impl<C, R> Config<C, R> {
                     .hint("it has no `unit`, no `heartbeat`, no `job` and no `checks`");
             }
         }
+        self.check_peers(cx);
         if !self.routes.is_empty() {
             let told: HashSet<&str> = self
                 .routes

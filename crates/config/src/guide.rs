@@ -35,6 +35,11 @@ pub fn blocks<C, R>(kinds: &Kinds<C, R>) -> Vec<(String, String)> {
         ("route", "/$defs/route"),
         ("log", "/properties/log"),
         ("heartbeats", "/properties/heartbeats"),
+        ("peers", "/properties/peers"),
+        ("listening", "/properties/peers/properties/statsd"),
+        ("peer names", "/$defs/service/properties/peers"),
+        ("gatus", "/$defs/service/properties/peers/properties/gatus"),
+        ("zabbix", "/$defs/service/properties/peers/properties/zabbix"),
         ("discover", "/properties/discover"),
     ];
     let mut blocks: Vec<(String, String)> =

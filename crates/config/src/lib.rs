@@ -26,6 +26,7 @@ pub mod nearest;
 pub mod node;
 pub mod overlay;
 pub mod parse;
+pub mod peers;
 pub mod placeholder;
 pub mod problem;
 pub mod quantity;

@@ -11,6 +11,7 @@ use crate::config::MAX_RULES;
 use crate::decode::Decode;
 use crate::discover::Discover;
 use crate::kind::Kinds;
+use crate::peers::Peers;
 use crate::rule::Rule;
 use crate::server::{Agent, Defaults, Heartbeats, Log, Network, Server};
 use crate::service::Service;
@@ -166,6 +167,7 @@ pub(crate) fn annotated<C, R>(kinds: &Kinds<C, R>) -> Json {
         "routes": list("Who is told of what. Without any, everybody is told of everything.", MAX_RULES, reference("route")),
         "log": Log::schema(),
         "heartbeats": Heartbeats::schema(),
+        "peers": Peers::schema(),
         "discover": Discover::schema(),
         "trusted_proxies": list(
             "Networks of proxies whose `X-Forwarded-For` is believed.", MAX_RULES, Network::schema()),

@@ -15,6 +15,7 @@ use crate::job::Job;
 use crate::kind::{Kind, Target};
 use crate::nearest::nearest;
 use crate::node::{Node, Value};
+use crate::peers::PeerNames;
 use crate::problem::shorten;
 use crate::record::Record;
 use crate::time::{Budget, DurationRange, Wait};
@@ -103,6 +104,8 @@ record! {
         severity: Severity = "critical",
         /// How long after a start silence and failing checks are not yet held against it.
         start_grace: Wait = "10s",
+        /// What clients of other monitors call it.
+        peers: Option<PeerNames>,
     }
     check ServiceKeys::check
 }
