@@ -6,7 +6,6 @@
 #![warn(missing_docs)]
 
 mod ack;
-pub mod healthchecks;
 mod heartbeat;
 mod json;
 mod limits;

@@ -17,6 +17,7 @@ use crate::api::Rate;
 use crate::auth::{Access, AccessTable};
 use crate::engine::{Clock, EngineHandle, Unreached, Watch};
 use crate::outbox::{Outbox, Recipient};
+use crate::peer::{PeerTable, Peers};
 
 /// What a checked configuration says to the server.
 pub struct Fresh {
@@ -26,6 +27,8 @@ pub struct Fresh {
     pub recipients: Vec<Recipient>,
     /// Who may do what.
     pub access: AccessTable,
+    /// What clients of other monitors call the services.
+    pub peers: PeerTable,
     /// Heartbeats a second of one service.
     pub beats_per_second: Option<NonZeroU32>,
     /// What works, but should not stay as it is.
@@ -73,6 +76,7 @@ pub struct Reloader {
     pub(crate) engine: EngineHandle,
     pub(crate) outbox: Outbox,
     pub(crate) access: Access,
+    pub(crate) peers: Peers,
     pub(crate) rate: Rate,
     pub(crate) clock: Clock,
     pub(crate) one_at_a_time: Arc<Mutex<()>>,
@@ -120,6 +124,8 @@ impl Reloader {
         self.access.exchange(fresh.access);
         self.rate.change(fresh.beats_per_second);
         self.engine.configure(fresh.watch).await?;
+        // After the engine: whoever is found here is known there.
+        self.peers.exchange(fresh.peers);
         (fresh.then)();
         Ok(Reloaded { services, warnings: fresh.warnings })
     }

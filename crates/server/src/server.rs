@@ -21,7 +21,8 @@ use crate::hold::OnHold;
 use crate::limits::{Limits, Network};
 use crate::listener::{self, Serving};
 use crate::outbox::{self, Outbox, Recipient};
-use crate::ping::{self, Pings};
+use crate::peer::{PeerTable, Peers, Sockets};
+use crate::ping::Pings;
 use crate::reload::{Load, Reloader};
 use crate::{AppState, web};
 
@@ -41,6 +42,10 @@ pub struct Parts {
     pub recipients: Vec<Recipient>,
     /// Who may do what.
     pub access: AccessTable,
+    /// What clients of other monitors call the services.
+    pub peers: PeerTable,
+    /// What is opened for those of them that do not speak HTTP.
+    pub sockets: Sockets,
     /// What the agent observes. A bounded channel; the server notes when it took each piece, and steps with it
     /// as fast as it can.
     pub inputs: mpsc::Receiver<Input>,
@@ -71,8 +76,8 @@ impl fmt::Debug for Parts {
 /// The server, ready to be started.
 #[derive(Debug)]
 pub struct Server {
-    /// To be started in this order: engine, outbox, API.
-    pub components: [Component; 3],
+    /// To be started in this order: engine, outbox, API, then what is opened for clients of other monitors.
+    pub components: Vec<Component>,
     /// What the handlers are given; the composition reloads through it.
     pub state: AppState,
 }
@@ -101,6 +106,7 @@ impl Server {
             },
         );
         let access = Access::new(parts.access);
+        let peers = Peers::new(parts.peers);
         let rate = Rate::new(parts.limits.beats_per_second);
         let (stop_streams, stop) = Stop::pair();
         let state = AppState {
@@ -108,6 +114,8 @@ impl Server {
             store: parts.store.clone(),
             events: events.clone(),
             access: access.clone(),
+            peers: peers.clone(),
+            pings: parts.pings,
             sessions: Sessions::default(),
             board: parts.board,
             clock: parts.clock.clone(),
@@ -116,6 +124,7 @@ impl Server {
                 engine: engine.clone(),
                 outbox: outbox.clone(),
                 access,
+                peers,
                 rate: rate.clone(),
                 clock: parts.clock.clone(),
                 one_at_a_time: Arc::new(Mutex::new(())),
@@ -131,7 +140,7 @@ impl Server {
         };
         let serving = Serving {
             listener: parts.listener,
-            router: router(&state, parts.pings, parts.is_metrics_open)?,
+            router: router(&state, parts.is_metrics_open)?,
             limits: Arc::clone(&state.limits),
             trusted_proxies: parts.trusted_proxies.into(),
             figures: figures.clone(),
@@ -146,24 +155,24 @@ impl Server {
             figures,
         };
         let (past, watch) = (parts.past, parts.watch);
-        let components = [
+        let mut components = vec![
             Component::essential("engine", move |ready, stop| engine_loop.run(past, watch, ready, stop)),
             Component::essential("outbox", move |ready, stop| outbox_runner.run(ready, stop)),
             Component::essential("api", move |ready, stop| serving.run(ready, stop)),
         ];
+        components.extend(parts.sockets.components(&state));
         Ok(Self { components, state })
     }
 }
 
 /// Everything that is served on the one port.
-fn router(state: &AppState, pings: Pings, is_metrics_open: bool) -> Result<Router, Undeclared> {
+fn router(state: &AppState, is_metrics_open: bool) -> Result<Router, Undeclared> {
     let pages = web::router().route_layer(from_fn_with_state(state.clone(), guard_pages));
     Ok(Router::new()
         .merge(pages)
         .merge(web::public())
         .merge(login_router())
         .merge(api::router(state, is_metrics_open)?)
-        .merge(ping::router(state, pings))
         .route_layer(from_fn(listener::note_route))
         .fallback(api::no_such_route)
         .layer(from_fn(api::name_instance))

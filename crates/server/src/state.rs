@@ -14,6 +14,8 @@ use crate::events::Events;
 use crate::figures::Figures;
 use crate::hold::OnHold;
 use crate::limits::Limits;
+use crate::peer::Peers;
+use crate::ping::Pings;
 use crate::reload::Reloader;
 
 /// Everything a request may reach; cheap to clone.
@@ -27,6 +29,10 @@ pub struct AppState {
     pub events: Events,
     /// Who may do what; exchanged whole by a reload.
     pub access: Access,
+    /// What clients of other monitors call the services; exchanged whole by a reload.
+    pub peers: Peers,
+    /// Programs on this host that ping as Healthchecks wants it.
+    pub pings: Pings,
     /// Browsers that are logged in.
     pub sessions: Sessions,
     /// How lifesign's own parts stand.

@@ -8,6 +8,7 @@ mod banner;
 mod discovered;
 pub(crate) mod kinds;
 pub(crate) mod local;
+mod peers;
 mod restart_only;
 mod translate;
 
@@ -149,6 +150,8 @@ async fn serve(
         watch,
         recipients: translate::recipients(config),
         access: translate::access(config, &around)?,
+        peers: peers::table(config),
+        sockets: peers::open(config).await?,
         inputs: observations,
         work,
         load: load_again(
@@ -365,6 +368,7 @@ fn fresh(
         watch: translate::watch(config, &around.host),
         recipients: translate::recipients(config),
         access: translate::access(config, around)?,
+        peers: peers::table(config),
         beats_per_second: translate::beats_per_second(config),
         warnings,
         then: Box::new(move || {

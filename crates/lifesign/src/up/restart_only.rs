@@ -4,6 +4,7 @@
 //! sort it is.
 
 use lifesign_config::local::Local;
+use lifesign_config::peers::Peers;
 use lifesign_config::server::{Agent, Heartbeats, Limits, Log, Retention, Server};
 
 use super::kinds::Configuration;
@@ -51,6 +52,7 @@ pub(super) fn changed(old: &Configuration, new: &Configuration) -> Vec<&'static 
         changed, "heartbeats", Heartbeats, &old.heartbeats, new.heartbeats,
         [], live [create_unknown, rate_per_second]
     );
+    compare!(changed, "peers", Peers, &old.peers, new.peers, [statsd, zabbix], live[ping_keys]);
     if old.trusted_proxies != new.trusted_proxies {
         changed.push("trusted_proxies");
     }
@@ -88,6 +90,8 @@ mod tests {
             ("agent: { local: { touched: { a: ./note } } }\nservices: [ { id: a } ]", "agent.local.touched"),
             ("log: { level: debug }", "log.level"),
             ("log: { file: x.log }", "log.file"),
+            ("peers: { statsd: { listen: \"127.0.0.1:8125\" } }", "peers.statsd"),
+            ("peers: { zabbix: { listen: \"127.0.0.1:10051\" } }", "peers.zabbix"),
             ("trusted_proxies: [ 10.0.0.0/8 ]", "trusted_proxies"),
         ] {
             assert_eq!(changed(&old, &read(text)), [key], "{text}");
@@ -98,6 +102,7 @@ mod tests {
             "heartbeats: { create_unknown: true, rate_per_second: 5 }",
             "server: { limits: { services: 7, confirmations: 3 } }",
             "defaults: { interval: 3s }",
+            "peers: { ping_keys: [ a-key-of-many-letters ] }",
             "receivers: [ { name: hook, webhook: { url: \"http://127.0.0.1:9000/\" } } ]",
         ] {
             assert_eq!(changed(&old, &read(text)), Vec::<&str>::new(), "{text}");

@@ -26,7 +26,7 @@ pub enum Check<'p> {
     Slug {
         /// The secret.
         ping_key: &'p str,
-        /// The name: letters, digits, `_` and `-`.
+        /// The name: letters, digits, `_`, `-` and `.`.
         slug: &'p str,
     },
 }
@@ -149,8 +149,17 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
+/// `number` as a UUID is written.
+pub fn write_uuid(number: u128) -> String {
+    let digits = format!("{number:032x}");
+    let group = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    [group(0, 8), group(8, 12), group(12, 16), group(16, 20), group(20, 32)].join("-")
+}
+
+/// A dot is taken too, since our ids have it.
 fn is_slug(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 fn action(word: &str) -> Option<Action> {
@@ -232,6 +241,12 @@ mod tests {
         }
         assert!(Query::read("create=1").create);
         assert!(!Query::read("create=true").create);
+    }
+
+    #[test]
+    fn a_number_is_written_as_a_uuid() {
+        assert_eq!(write_uuid(0xf3b1_c9f0_7d54_4f7e_9f1c_2f0a_1b2c_3d4e), UUID);
+        assert!(is_uuid(&write_uuid(0)));
     }
 
     #[test]

@@ -77,10 +77,11 @@ impl Report {
     /// metrics that they do not allow are left out, since the client's own monitor would have taken them.
     pub fn beat(self, service: ServiceId, limits: &Limits) -> Option<Beat> {
         let status = match self.said {
-            Said::Alive | Said::Started => BeatStatus::Alive,
+            Said::Alive => BeatStatus::Alive,
             Said::Fail => BeatStatus::Fail,
             Said::Stopping => BeatStatus::Stopping,
-            Said::Logged => return None,
+            // A job that starts again and again without ever ending would seem well.
+            Said::Started | Said::Logged => return None,
         };
         let mut metrics: Vec<(Arc<str>, f64)> = Vec::new();
         for (name, value) in self.metrics {

@@ -1,12 +1,8 @@
 //! `POST /api/v1/heartbeats`.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
-use lifesign_core::engine::Answer;
 use lifesign_core::evidence::Beat;
-use lifesign_core::model::ServiceId;
 use lifesign_proto::{Ack, Acks, ItemError, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -16,7 +12,7 @@ use super::extract::Body;
 use super::problem::Failure;
 use super::shape::time;
 use crate::AppState;
-use crate::figures::Why;
+use crate::ingest::NotTaken;
 
 /// A heartbeat as it is sent. Only for the OpenAPI document: the body is read by [`lifesign_proto::read`].
 #[derive(Deserialize, ToSchema)]
@@ -125,127 +121,59 @@ fn statuses() -> Object {
 )]
 pub(super) async fn post(State(state): State<AppState>, Body(body): Body) -> Result<Json<Acks>, Failure> {
     let sent = lifesign_proto::read(&body, &state.limits.heartbeats).map_err(|error| {
-        refused(&state, "invalid");
+        state.refuse_beats("invalid", 1);
         Failure::from(error.problem())
     })?;
-    let now = state.clock.now().mono;
-    let judged: Vec<Result<Beat, NotTaken>> = sent
-        .beats
-        .into_iter()
-        .map(|beat| {
-            let beat = beat.map_err(NotTaken::Invalid)?;
-            match state.rate.take(&beat.service, now) {
-                Ok(()) => Ok(beat),
-                Err(wait) => Err(NotTaken::TooFast(beat.service, wait)),
-            }
-        })
-        .collect();
-    let beats: Vec<Beat> = judged.iter().filter_map(|beat| beat.as_ref().ok().cloned()).collect();
-    let answers = if beats.is_empty() {
-        Vec::new()
-    } else {
-        state.engine.beats(beats).await.inspect_err(|_| refused(&state, "busy"))?
-    };
-    let mut answers = answers.into_iter();
-    let mut acks = Vec::with_capacity(judged.len());
-    for beat in judged {
+    let read: Vec<Beat> = sent.beats.iter().filter_map(|beat| beat.as_ref().ok().cloned()).collect();
+    let mut taken = state.take_beats(read).await?.into_iter();
+    let mut acks = Vec::with_capacity(sent.beats.len());
+    for beat in sent.beats {
         let ack = match beat {
-            Ok(beat) => acknowledge(beat.service, answers.next()),
-            Err(not_taken) => Err(not_taken),
+            // There is one answer for each heartbeat that could be read.
+            Ok(beat) => match taken.next() {
+                Some(Ok(now)) => Ok(Ack::accepted(beat.service, now)),
+                Some(Err(not_taken)) => Err(Refused::NotTaken(not_taken)),
+                None => Err(Refused::NotTaken(NotTaken::Unknown(beat.service))),
+            },
+            Err(error) => {
+                state.refuse_beats("invalid", 1);
+                Err(Refused::Invalid(error))
+            }
         };
         match ack {
-            Ok(ack) => {
-                state.figures.beats.inc();
-                acks.push(ack);
-            }
-            Err(not_taken) => {
-                refused(&state, not_taken.reason());
-                if !sent.array {
-                    return Err(not_taken.into_failure());
-                }
-                acks.push(not_taken.into_ack());
-            }
+            Ok(ack) => acks.push(ack),
+            Err(refused) if sent.array => acks.push(refused.into_ack()),
+            Err(refused) => return Err(refused.into_failure()),
         }
     }
     Ok(Json(Acks { acks }))
 }
 
-fn refused(state: &AppState, reason: &'static str) {
-    state.figures.beats_refused.get_or_create(&Why { reason }).inc();
-}
-
-fn acknowledge(service: ServiceId, answer: Option<Answer>) -> Result<Ack, NotTaken> {
-    match answer {
-        Some(Answer::Beat(state)) => Ok(Ack::accepted(service, state)),
-        Some(Answer::NoSuchService | Answer::Done | Answer::Refused(_) | Answer::Action(_)) | None => {
-            Err(NotTaken::Unknown(service))
-        }
-    }
-}
-
 /// Why a heartbeat did not count.
-enum NotTaken {
+enum Refused {
     Invalid(ItemError),
-    Unknown(ServiceId),
-    TooFast(ServiceId, Duration),
+    NotTaken(NotTaken),
 }
 
-impl NotTaken {
-    const fn reason(&self) -> &'static str {
-        match self {
-            Self::Invalid(_) => "invalid",
-            Self::Unknown(_) => "unknown_service",
-            Self::TooFast(..) => "rate",
-        }
-    }
-
+impl Refused {
     fn into_failure(self) -> Failure {
         match self {
             Self::Invalid(error) => error.problem().into(),
-            Self::Unknown(service) => Failure::no_service(service.as_str()),
-            Self::TooFast(_, wait) => {
-                // Whole seconds, rounded up: that is all the header can say.
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                Failure::too_many(self.text(), seconds)
-            }
+            Self::NotTaken(not_taken) => not_taken.into(),
         }
     }
 
     fn into_ack(self) -> Ack {
-        let text = self.text();
         match self {
-            Self::Invalid(error) => Ack::refused(error.service_id.unwrap_or_default(), text),
-            Self::Unknown(service) | Self::TooFast(service, _) => Ack::refused(service, text),
-        }
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Self::Invalid(error) => error.summary(),
-            Self::Unknown(service) => format!("there is no service {:?}", service.as_str()),
-            Self::TooFast(service, wait) => {
-                format!(
-                    "{service} sends more heartbeats than its rate allows; wait {} ms",
-                    wait.as_millis() + 1
-                )
+            Self::Invalid(error) => {
+                let text = error.summary();
+                Ack::refused(error.service_id.unwrap_or_default(), text)
+            }
+            Self::NotTaken(not_taken) => {
+                let text = not_taken.to_string();
+                let (NotTaken::Unknown(service) | NotTaken::TooFast(service, _)) = not_taken;
+                Ack::refused(service, text)
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::StatusCode;
-
-    use super::*;
-
-    #[test]
-    fn waiting_is_told_in_whole_seconds_rounded_up() {
-        use axum::response::IntoResponse as _;
-        let service = ServiceId::new("orders").unwrap();
-        let failure = NotTaken::TooFast(service, Duration::from_millis(1200)).into_failure();
-        let response = failure.into_response();
-        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(response.headers()["retry-after"], "2");
     }
 }

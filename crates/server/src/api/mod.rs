@@ -12,6 +12,7 @@ mod incidents;
 mod lists;
 mod metrics;
 mod page;
+mod peer;
 mod problem;
 mod rate;
 mod reload;
@@ -33,6 +34,7 @@ use utoipa_axum::routes;
 
 pub(crate) use explain::{moment, past, present};
 pub(crate) use extract::Body;
+pub(crate) use peer::{beginning, ping_words};
 pub(crate) use problem::{Failure, name_instance, no_such_route};
 pub(crate) use rate::Rate;
 
@@ -101,7 +103,17 @@ pub fn document() -> Value {
     // The document is made of texts, numbers and lists only; serialising it cannot fail.
     let mut document = serde_json::to_value(document).unwrap_or_default();
     add_common_answers(&mut document);
+    add_peers(&mut document);
     document
+}
+
+/// What clients of other monitors call under `/api`. Its answers are those of the other monitors, not problems.
+fn add_peers(document: &mut Value) {
+    let peers = serde_json::to_value(peer::Document::openapi()).unwrap_or_default();
+    let added = peers.get("paths").and_then(Value::as_object).cloned().into_iter().flatten();
+    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
+        paths.extend(added);
+    }
 }
 
 /// 401 and 403 belong to every operation that is not open, and every other refusal is a problem too.
@@ -157,6 +169,7 @@ pub(crate) fn router(state: &AppState, is_metrics_open: bool) -> Result<Router<A
     let (router, _document) = operations().split_for_parts();
     Ok(router
         .route_layer(from_fn_with_state((state.clone(), needs), guard_api))
+        .merge(peer::router())
         .route("/api/{*rest}", axum::routing::any(no_such_route))
         .layer(from_fn(name_instance)))
 }

@@ -1,5 +1,7 @@
 //! Errors as answers: RFC 9457 problem details, also where the framework would answer in its own way.
 
+use std::time::Duration;
+
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +11,8 @@ use lifesign_proto::{Fault, PROBLEM_JSON, Problem};
 use lifesign_store::ReadError;
 
 use crate::engine::Unreached;
+use crate::ingest::NotTaken;
+use crate::peer::without_key;
 
 /// An error that becomes an answer.
 #[derive(Debug)]
@@ -78,6 +82,20 @@ impl From<Unreached> for Failure {
     }
 }
 
+impl From<NotTaken> for Failure {
+    fn from(not_taken: NotTaken) -> Self {
+        match &not_taken {
+            NotTaken::Unknown(_) => Self::not_found(not_taken.to_string()),
+            NotTaken::TooFast(_, wait) => Self::too_many(not_taken.to_string(), whole_seconds(*wait)),
+        }
+    }
+}
+
+/// Whole seconds, rounded up: that is all `Retry-After` can say.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         tracing::warn!(%error, "Store not readable");
@@ -112,7 +130,7 @@ impl IntoResponse for Failure {
 
 /// Gives every error below it a problem as its body, and every problem the path it happened at.
 pub(crate) async fn name_instance(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
+    let path = without_key(request.uri().path()).into_owned();
     let response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
@@ -144,4 +162,20 @@ fn said_by_framework(status: StatusCode) -> &'static str {
 /// The answer to paths that do not exist.
 pub(crate) async fn no_such_route() -> Failure {
     Failure::not_found("there is nothing at this path; /api/v1/openapi.json lists what there is")
+}
+
+#[cfg(test)]
+mod tests {
+    use lifesign_core::model::ServiceId;
+
+    use super::*;
+
+    #[test]
+    fn waiting_is_told_in_whole_seconds_rounded_up() {
+        let service = ServiceId::new("orders").unwrap();
+        let failure = Failure::from(NotTaken::TooFast(service, Duration::from_millis(1200)));
+        let response = failure.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()["retry-after"], "2");
+    }
 }

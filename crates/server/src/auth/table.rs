@@ -74,6 +74,11 @@ impl Digest {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
+    /// Whether it is the digest of `token`; takes the same time either way.
+    pub fn is_of(&self, token: &str) -> bool {
+        self.0.ct_eq(&Self::of(token).0).into()
+    }
+
     pub(super) const fn into_bytes(self) -> [u8; 32] {
         self.0
     }

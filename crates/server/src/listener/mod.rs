@@ -29,6 +29,7 @@ use crate::AppState;
 use crate::auth::Client;
 use crate::figures::{Answered, Figures, Why};
 use crate::limits::{Limits, Network};
+use crate::peer::without_key;
 use stall::Stalling;
 
 /// How long requests under way may take when the server stops; less than the component's own limit.
@@ -135,7 +136,7 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     let client = Client::of(&request);
     let method = request.method().clone();
     // Without the query, which may hold anything.
-    let path = request.uri().path().to_owned();
+    let path = without_key(request.uri().path()).into_owned();
     let mut response = next.run(request).await;
     let route =
         response.extensions().get::<Route>().map_or_else(|| "none".into(), |Route(route)| route.clone());

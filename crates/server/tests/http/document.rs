@@ -121,7 +121,8 @@ async fn every_answer_looks_as_the_document_says() {
     let mut seen = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         let schema = &item["get"]["responses"]["200"]["content"]["application/json"]["schema"];
-        if schema.is_null() || path == "/api/v1/openapi.json" {
+        // The answers to clients of other monitors are tried in `peers`.
+        if schema.is_null() || path == "/api/v1/openapi.json" || item["get"]["tags"][0] == "peers" {
             continue;
         }
         let id = if path.contains("incidents") { "1" } else { "orders" };

@@ -24,6 +24,7 @@ use lifesign_server::auth::{AccessTable, Digest, Privilege, Role, Token};
 use lifesign_server::engine::{Clock, Watch, Work};
 use lifesign_server::limits::Limits;
 use lifesign_server::outbox::{Attempting, Deliver, Recipient};
+use lifesign_server::peer::{PeerTable, Sockets};
 use lifesign_server::ping::Pings;
 use lifesign_server::reload::{Fresh, Load};
 use lifesign_server::{AppState, Parts, Server};
@@ -48,6 +49,9 @@ pub struct Plan {
     pub is_metrics_open: bool,
     pub recipients: Vec<Recipient>,
     pub dir: Option<TempDir>,
+    /// What clients of other monitors call the services.
+    pub peers: PeerTable,
+    pub sockets: Sockets,
     /// Instead of the machine's.
     pub clock: Option<Clock>,
 }
@@ -61,6 +65,8 @@ impl Default for Plan {
             is_metrics_open: false,
             recipients: Vec::new(),
             dir: None,
+            peers: PeerTable::default(),
+            sockets: Sockets::default(),
             clock: None,
         }
     }
@@ -161,6 +167,8 @@ impl House {
             },
             recipients: plan.recipients,
             access: access(),
+            peers: plan.peers,
+            sockets: plan.sockets,
             inputs,
             work: work_sender,
             load: load(Arc::clone(&next_configuration)),
@@ -344,6 +352,7 @@ fn load(next: NextConfiguration) -> Load {
                 watch,
                 recipients: Vec::new(),
                 access: access(),
+                peers: PeerTable::default(),
                 beats_per_second: None,
                 warnings: vec!["a secret stands in the file".to_owned()],
                 then: Box::new(|| {}),

@@ -14,4 +14,5 @@ mod modes;
 mod orders;
 mod outbox;
 mod overload;
+mod peers;
 mod pings;
