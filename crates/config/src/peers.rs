@@ -221,9 +221,12 @@ impl<C, R> Config<C, R> {
                         .hint(format!("write `peers: {{ {peer}: {{ listen: … }} }}` at the top"));
                 }
             }
-            if names.is_any() && service.keys.heartbeat.is_none() {
-                cx.warn(service.keys.id.span, format!("`{id}` has `peers` and no `heartbeat`"))
-                    .hint("their silence is not noticed; write `heartbeat: {}`");
+            if names.is_any() && service.keys.heartbeat.is_none() && service.keys.job.is_none() {
+                cx.warn(
+                    service.keys.id.span,
+                    format!("`{id}` has `peers`, and neither `heartbeat` nor `job`"),
+                )
+                .hint("their silence is not noticed; write `heartbeat: {}`");
             }
         }
     }
