@@ -14,6 +14,7 @@
 //! | `schedule` | when the turns are |
 //! | `host` | the host's own figures |
 //! | `local` | heartbeats of programs on this host |
+//! | `uplink` | the link to a server of another process: batches, orders, the spool |
 //! | `figures` | how well the agent keeps up |
 #![warn(missing_docs)]
 
@@ -28,6 +29,7 @@ mod roster;
 mod schedule;
 mod task;
 mod unit;
+mod uplink;
 
 pub use agent::{Agent, Setup};
 pub use assignment::{Assignment, Assignments, Check, Command, UnitKind};
@@ -36,3 +38,4 @@ pub use figures::Figures;
 pub use lifesign_os::local::{Access, Place, Way};
 pub use lifesign_os::process::ProcessSpec;
 pub use local::{LocalSetup, SecretOf, Sums, Tally};
+pub use uplink::{LinkFigures, LinkSetup, ServerAddress, Told, link};

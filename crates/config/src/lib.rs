@@ -26,6 +26,7 @@ pub mod nearest;
 pub mod node;
 pub mod overlay;
 pub mod parse;
+mod part;
 pub mod peers;
 pub mod placeholder;
 pub mod problem;
@@ -57,7 +58,7 @@ pub use schema::schema;
 pub use secret::{Quiet, Secret};
 pub use service::{Check, Service};
 pub use source::{Sources, Span};
-pub use spec::{services_on, spec};
+pub use spec::{Placed, placed, spec};
 pub use time::{Budget, DurationRange, Wait};
 pub use unit::Unit;
 

@@ -40,6 +40,10 @@ impl<C: fmt::Debug, R: fmt::Debug> fmt::Debug for Loaded<C, R> {
 }
 
 impl<C, R> Loaded<C, R> {
+    pub(crate) fn tree(&self) -> &Node {
+        &self.tree
+    }
+
     /// The merged configuration as YAML: secrets blanked out, each value with its file and line behind it.
     pub fn show(&self) -> String {
         show::show(&self.tree, &self.sources, &self.masks)

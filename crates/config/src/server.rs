@@ -29,12 +29,26 @@ record! {
         listen: SocketAddr = "127.0.0.1:7700",
         /// Folder of the database and of lifesign's own token. Made when it is missing, readable by its owner only.
         data_dir: PathBuf = "./data",
+        /// The same by TLS on a port of its own: for agents of other hosts, and for everybody else.
+        tls: Option<Tls>,
         /// Whether `/metrics` answers without a token.
         open_metrics: bool = false,
         /// Limits of the server.
         limits: Limits = {},
         /// How long the past is kept.
         retention: Retention = {},
+    }
+}
+
+record! {
+    /// The port with TLS.
+    pub struct Tls {
+        /// Address and port.
+        listen: SocketAddr = "0.0.0.0:7701",
+        /// The server's certificate, then those of its authorities up to the root; PEM.
+        certificate: PathBuf,
+        /// The certificate's private key; PEM, readable by lifesign alone.
+        key: PathBuf,
     }
 }
 
@@ -91,6 +105,12 @@ record! {
         host: Option<String> [1..=255],
         /// The server the agent reports to. Not under `up`, where both are one process.
         server: Option<Url>,
+        /// Further servers, tried in this order when the one before does not answer.
+        fallbacks: Vec<Url> [0..=16] = [],
+        /// Certificates of authorities (PEM) that the agent trusts beside the public ones: that of a server of your own.
+        ca: Option<PathBuf>,
+        /// Bytes on disk for what cannot be sent while no server answers; the oldest gives way.
+        spool: Bytes [65_536..=68_719_476_736] = "64MiB",
         /// The agent's token at that server. Not under `up`.
         token: Option<Secret>,
         /// How programs on this host are heard.

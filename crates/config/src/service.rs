@@ -33,7 +33,7 @@ impl Decode for ServiceId {
             cx.expected(node, &Self::what());
             return None;
         };
-        Self::new(text)
+        Self::plain(text)
             .map_err(|error| {
                 let span = match &error {
                     lifesign_core::model::IdError::Character(c) => {

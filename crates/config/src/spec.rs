@@ -1,47 +1,113 @@
 //! From the configuration to what the engine is told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lifesign_core::model::HostName;
-use lifesign_core::spec::{CheckSpec, HeartbeatSpec, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec};
+use lifesign_core::model::{HostName, ServiceId};
+use lifesign_core::spec::{
+    CheckSpec, Dependency, HeartbeatSpec, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec,
+};
 
 use crate::config::Config;
-use crate::dependency::Needs;
 use crate::heartbeat::Heartbeat;
 use crate::service::Service;
 
-/// The engine's part of the configuration, as seen on `host`: services for other hosts are left out.
+/// A service on one of its hosts.
+#[derive(Debug)]
+pub struct Placed<'c, C> {
+    /// As written.
+    pub service: &'c Service<C>,
+    /// The host.
+    pub host: HostName,
+    /// Its id in API and URLs: the written one where it runs on one host, `orders@web-01` where it runs on several.
+    pub id: ServiceId,
+}
+
+/// Every service on every host it runs on: those without `hosts` on `here`, the others on all hosts that are known and
+/// fit one of their patterns.
+pub fn placed<'c, C, R>(
+    config: &'c Config<C, R>,
+    here: &HostName,
+    others: &[HostName],
+) -> Vec<Placed<'c, C>> {
+    let mut placed = Vec::new();
+    for service in &config.services {
+        let patterns = &service.keys.hosts;
+        let fits = |host: &HostName| patterns.iter().any(|pattern| matches(pattern, host));
+        let hosts: Vec<&HostName> = if patterns.is_empty() {
+            vec![here]
+        } else {
+            std::iter::once(here).chain(others).filter(|host| fits(host)).collect()
+        };
+        let several = hosts.len() > 1;
+        placed.extend(hosts.into_iter().map(|host| Placed {
+            service,
+            host: Arc::clone(host),
+            id: if several { service.id().on(host) } else { service.id().clone() },
+        }));
+    }
+    placed
+}
+
+/// The engine's part of the configuration, as [`placed`] on `here` and the `others` that are known.
 ///
 /// The checks of a service stand in the order of the file, target after target; each configured check is one
 /// group. [`Service::check_names`] and [`Service::checks`] give the same order to whoever runs them.
-pub fn spec<C, R>(config: &Config<C, R>, host: &HostName) -> Spec {
+pub fn spec<C, R>(config: &Config<C, R>, here: &HostName, others: &[HostName]) -> Spec {
+    let placed = placed(config, here, others);
+    let ids = Ids::of(&placed);
     Spec {
-        services: services_on(config, host).map(|service| service_spec(config, service, host)).collect(),
-        rules: config.rules.iter().map(rule_spec).collect(),
+        services: placed.iter().map(|placed| service_spec(config, placed, &ids)).collect(),
+        rules: config.rules.iter().flat_map(|rule| rule_specs(rule, &ids)).collect(),
         receivers: config.receivers.iter().map(|receiver| receiver.name().into()).collect(),
         routes: config.routes.iter().map(route_spec).collect(),
         confirmations_per_second: config.server.limits.confirmations,
     }
 }
 
-/// The services that run on `host`.
-pub fn services_on<'c, C, R>(config: &'c Config<C, R>, host: &str) -> impl Iterator<Item = &'c Service<C>> {
-    config.services.iter().filter(move |service| {
-        let hosts = &service.keys.hosts;
-        hosts.is_empty() || hosts.iter().any(|pattern| matches(pattern, host))
-    })
+/// Which ids a written id stands for.
+struct Ids<'p>(BTreeMap<&'p ServiceId, Vec<(&'p HostName, &'p ServiceId)>>);
+
+impl<'p> Ids<'p> {
+    fn of<C>(placed: &'p [Placed<'_, C>]) -> Self {
+        let mut ids: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for placed in placed {
+            ids.entry(placed.service.id()).or_default().push((&placed.host, &placed.id));
+        }
+        Self(ids)
+    }
+
+    fn all(&self, id: &ServiceId) -> &[(&'p HostName, &'p ServiceId)] {
+        self.0.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a service on `host` needs when it is written to need `written`: of a service that runs on several hosts
+    /// the one on its own host, and where there is none, any one of them.
+    fn dependency(&self, written: &Dependency, host: &HostName) -> Option<Dependency> {
+        let near = |id: &ServiceId| -> Vec<ServiceId> {
+            let all = self.all(id);
+            match all.iter().find(|(on, _)| *on == host) {
+                Some((_, near)) => vec![(*near).clone()],
+                None => all.iter().map(|(_, id)| (*id).clone()).collect(),
+            }
+        };
+        let of: Vec<ServiceId> = written.of.iter().flat_map(near).collect();
+        let need = written.need.min(u32::try_from(of.len()).unwrap_or(u32::MAX));
+        (!of.is_empty()).then_some(Dependency { of, need })
+    }
 }
 
-fn service_spec<C, R>(config: &Config<C, R>, service: &Service<C>, host: &HostName) -> ServiceSpec {
+fn service_spec<C, R>(config: &Config<C, R>, placed: &Placed<'_, C>, ids: &Ids<'_>) -> ServiceSpec {
+    let Placed { service, host, id } = placed;
     let keys = &service.keys;
     ServiceSpec {
-        id: keys.id.value.clone(),
+        id: id.clone(),
         host: Arc::clone(host),
         unit: keys.unit.as_ref().map(crate::unit::Unit::words),
         heartbeat: keys.heartbeat.as_ref().map(|heartbeat| heartbeat_spec(config, service, heartbeat)),
         job: keys.job.as_ref().and_then(crate::job::Job::spec),
         checks: check_specs(service),
-        depends_on: keys.depends_on.iter().map(Needs::spec).collect(),
+        depends_on: keys.depends_on.iter().filter_map(|needs| ids.dependency(&needs.spec(), host)).collect(),
         restart: keys.restart.as_ref().map(|restart| RestartSpec {
             budget: restart.budget.count,
             window: restart.budget.window,
@@ -80,7 +146,15 @@ fn check_specs<C>(service: &Service<C>) -> Vec<CheckSpec> {
         .collect()
 }
 
-fn rule_spec(rule: &crate::rule::Rule) -> RuleSpec {
+/// A rule of one service is one for each host it runs on.
+fn rule_specs(rule: &crate::rule::Rule, ids: &Ids<'_>) -> Vec<RuleSpec> {
+    match &rule.service {
+        Some(id) => ids.all(&id.value).iter().map(|(_, id)| rule_spec(rule, Some((*id).clone()))).collect(),
+        None => vec![rule_spec(rule, None)],
+    }
+}
+
+fn rule_spec(rule: &crate::rule::Rule, service: Option<ServiceId>) -> RuleSpec {
     RuleSpec {
         alert: rule.alert.as_str().into(),
         when: rule.when.text.as_str().into(),
@@ -89,7 +163,7 @@ fn rule_spec(rule: &crate::rule::Rule) -> RuleSpec {
         threshold: rule.when.threshold,
         hold: rule.hold.0,
         severity: rule.severity,
-        service: rule.service.as_ref().map(|id| id.value.clone()),
+        service,
         notify: rule.notify.iter().map(|name| name.as_str().into()).collect(),
         restart: rule.restart,
     }

@@ -15,7 +15,7 @@ const ADAPTIVE: DetectorSpec = DetectorSpec::Adaptive(Profile::Default);
 
 fn spec_of(text: &str) -> Spec {
     let loaded = load("a.yaml", text).unwrap_or_else(|report| panic!("{report}"));
-    spec(&loaded.config, &Arc::from("h"))
+    spec(&loaded.config, &Arc::from("h"), &[])
 }
 
 /// What a service with these defaults and this heartbeat gets. It has three targets that can be asked.

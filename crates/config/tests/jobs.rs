@@ -14,7 +14,7 @@ use lifesign_core::time::Wall;
 fn job(written: &str) -> JobSpec {
     let text = format!("services:\n  - id: a\n    job: {{ {written} }}\n");
     let loaded = load("a.yaml", &text).unwrap_or_else(|report| panic!("{report}"));
-    spec(&loaded.config, &Arc::from("h")).services[0].job.clone().unwrap()
+    spec(&loaded.config, &Arc::from("h"), &[]).services[0].job.clone().unwrap()
 }
 
 /// The first two due times of 2026-07-01 and after.

@@ -17,7 +17,7 @@ const CONTRACT: &str = include_str!("contract.yaml");
 #[test]
 fn the_example_of_the_contract_is_accepted() {
     let loaded = load("lifesign.yaml", CONTRACT).unwrap_or_else(|report| panic!("{report}"));
-    let spec = spec(&loaded.config, &Arc::from("web-01"));
+    let spec = spec(&loaded.config, &Arc::from("web-01"), &[]);
 
     let orders = &spec.services[1];
     assert_eq!(orders.unit.as_deref(), Some("systemd orders.service"));
@@ -74,7 +74,7 @@ fn an_empty_file_is_a_configuration_of_defaults() {
 fn a_service_that_says_little_gets_the_documented_defaults() {
     let text = "services:\n  - id: a\n    unit: a\n    heartbeat: {}\n    restart: {}\n    \
                 checks: [ { tcp: { address: \"a:1\" } } ]\n";
-    let spec = spec(&load("a.yaml", text).unwrap().config, &Arc::from("h"));
+    let spec = spec(&load("a.yaml", text).unwrap().config, &Arc::from("h"), &[]);
     let service = &spec.services[0];
     assert_eq!(service.unit.as_deref(), Some("systemd a.service"));
     assert_eq!(service.severity, Severity::Critical);
@@ -98,7 +98,7 @@ fn a_service_that_says_little_gets_the_documented_defaults() {
 fn a_check_over_several_targets_is_one_group_of_checks_with_names_of_their_own() {
     let text = "services:\n  - id: a\n    checks:\n      - tcp: { addresses: [\"a:1\", \"b:1\", \"a:1\"], need: 2 }\n      \
                 - tcp: { address: \"a:1\" }\n      - tcp: { addresses: [\"a:1\", \"b:1\"], name: port }\n";
-    let checks = spec(&load("a.yaml", text).unwrap().config, &Arc::from("h")).services.remove(0).checks;
+    let checks = spec(&load("a.yaml", text).unwrap().config, &Arc::from("h"), &[]).services.remove(0).checks;
     let seen: Vec<(&str, u16, u32)> = checks.iter().map(|c| (c.name.as_ref(), c.group, c.need)).collect();
     assert_eq!(
         seen,
@@ -119,7 +119,7 @@ fn only_the_services_of_a_host_are_its_own() {
                 - { id: c, unit: c }\n";
     let config = load("a.yaml", text).unwrap().config;
     let ids = |host: &str| -> Vec<String> {
-        spec(&config, &Arc::from(host)).services.into_iter().map(|service| service.id.into()).collect()
+        spec(&config, &Arc::from(host), &[]).services.into_iter().map(|service| service.id.into()).collect()
     };
     assert_eq!(ids("web-07"), ["a", "c"]);
     assert_eq!(ids("db-1"), ["b", "c"]);
@@ -257,4 +257,46 @@ fn thousands_of_services_are_read_in_a_moment() {
         ));
     }
     assert_eq!(load("a.yaml", &text).unwrap_or_else(|r| panic!("{r}")).config.services.len(), 5000);
+}
+
+#[test]
+fn a_service_on_several_hosts_stands_there_once_for_each_with_the_host_in_its_id() {
+    let text = "services:\n\
+        - { id: web, hosts: [\"web-*\"], depends_on: [db, cache] }\n\
+        - { id: cache, hosts: [\"web-*\"] }\n\
+        - { id: db, hosts: [db-1] }\n\
+        - { id: here }\n\
+        rules: [ { alert: Hot, when: \"cpu > 90\", service: web } ]\n";
+    let config = load("a.yaml", text).unwrap().config;
+    let others = ["db-1", "web-1", "web-2"].map(Arc::from);
+    let many = spec(&config, &Arc::from("hq"), &others);
+    let ids: Vec<&str> = many.services.iter().map(|service| service.id.as_str()).collect();
+    assert_eq!(ids, ["web@web-1", "web@web-2", "cache@web-1", "cache@web-2", "db", "here"]);
+    let needs = |at: usize| -> Vec<String> {
+        many.services[at].depends_on.iter().flat_map(|one| one.of.iter().map(ToString::to_string)).collect()
+    };
+    assert_eq!(needs(1), ["db", "cache@web-2"], "the one on its own host");
+    let rules: Vec<_> = many.rules.iter().map(|rule| rule.service.clone().unwrap().to_string()).collect();
+    assert_eq!(rules, ["web@web-1", "web@web-2"]);
+    // With one host the id is the written one, and without any there is no such service.
+    let ids = |others: &[Arc<str>]| -> Vec<String> {
+        let spec = spec(&config, &Arc::from("hq"), others);
+        spec.services.iter().map(|service| service.id.to_string()).collect()
+    };
+    assert_eq!(ids(&others[1..2]), ["web", "cache", "here"]);
+    assert_eq!(ids(&[]), ["here"]);
+}
+
+#[test]
+fn a_hosts_part_says_the_same_and_nothing_of_others() {
+    let text = "defaults: { interval: 3s }\nservices:\n\
+        - { id: web, hosts: [\"web-*\"], unit: { process: [\"${self}\", \"$${x}\"] }, heartbeat: {}, depends_on: [db] }\n\
+        - { id: db, hosts: [db-1], checks: [ { tcp: { address: \"127.0.0.1:1\" } } ] }\n";
+    let loaded = load("a.yaml", text).unwrap();
+    let part = loaded.part(&["web"].into());
+    assert!(!part.contains("db"), "{part}");
+    let again = load("part.json", &part).unwrap().config;
+    let (then, now) = (&loaded.config.services[0].keys, &again.services[0].keys);
+    assert_eq!((&then.unit, &then.heartbeat), (&now.unit, &now.heartbeat));
+    assert_eq!(again.defaults, loaded.config.defaults);
 }

@@ -161,17 +161,46 @@ pub enum IdError {
     Character(char),
 }
 
-/// The name a user gives to the thing watched: `[a-z0-9][a-z0-9._-]*`, at most [`MAX_ID`] bytes.
+/// The name a user gives to the thing watched: `[a-z0-9][a-z0-9._-]*`, at most [`MAX_ID`] bytes. Where it runs on several
+/// hosts, `@` and the host follow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceId(Arc<str>);
 
 impl ServiceId {
-    /// Checks and takes `text`.
+    /// Checks and takes `text`, as [`plain`](Self::plain) with `@` and a host behind it or without.
     ///
     /// # Errors
     /// When `text` is empty, too long, or has a character that ids do not have.
     pub fn new(text: &str) -> Result<Self, IdError> {
+        if text.len() > MAX_ID {
+            return Err(IdError::TooLong(text.len()));
+        }
+        let Some((service, host)) = text.split_once('@') else { return Self::plain(text) };
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        match host.chars().find(|c| !is_letter(*c)) {
+            Some(c) => Err(IdError::Character(c)),
+            None if host.is_empty() => Err(IdError::Character('@')),
+            None => Self::plain(service).map(|_| Self(text.into())),
+        }
+    }
+
+    /// The same service on one of several hosts: `orders@web-01`. Letters of the host's name that ids do not have are
+    /// `-` in it.
+    #[must_use]
+    pub fn on(&self, host: &str) -> Self {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let host: String = host.chars().map(|c| if is_letter(c) { c } else { '-' }).collect();
+        let id = format!("{self}@{host}");
+        // A host's name may be long; the id stays one.
+        Self(id.chars().take(MAX_ID).collect::<String>().into())
+    }
+
+    /// Checks and takes `text`, as people write ids in a configuration.
+    ///
+    /// # Errors
+    /// When `text` is empty, too long, or has a character that written ids do not have.
+    pub fn plain(text: &str) -> Result<Self, IdError> {
         if text.len() > MAX_ID {
             return Err(IdError::TooLong(text.len()));
         }

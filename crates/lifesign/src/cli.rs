@@ -63,6 +63,10 @@ impl Cli {
 pub(crate) enum Command {
     /// Run server and agent in one process, with the embedded store
     Up(Up),
+    /// Run the server: as `up`, for this host and for agents of others
+    Server(Up),
+    /// Run the agent of a host alone; what it watches comes from its server
+    Agent(Up),
     /// Look at a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),

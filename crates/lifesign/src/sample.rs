@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use axum::http::StatusCode;
 use axum::{Json, Router, routing::get};
 use lifesign_client::{Hearing, Heart, Mode, Status};
+use lifesign_os::local::Place;
 use lifesign_os::signal::{Signal, Signals};
 use serde_json::{Value, json};
 
@@ -19,6 +20,12 @@ use crate::cli::{Global, Sample};
 pub(crate) fn run(sample: &Sample, global: &Global) -> anyhow::Result<()> {
     match sample {
         Sample::Web { port, down } => web(*port, down),
+        // Under an agent of its own there is no server on this host, and the agent's local ways are.
+        Sample::Worker { id, interval, .. }
+            if global.token.is_none() && std::env::var_os(Place::VARIABLE).is_some() =>
+        {
+            local_worker(id, *interval)
+        }
         Sample::Worker { id, interval, mode, hang_while, exit } => {
             let heart = heart(global, id, *mode, *interval)?;
             worker(heart, hang_while.as_deref(), exit.as_deref())
@@ -70,6 +77,23 @@ fn heart(global: &Global, id: &str, mode: Mode, interval: Duration) -> anyhow::R
         anyhow!("a heartbeat needs a token: --token, or LIFESIGN_TOKEN as `lifesign up` sets it")
     })?;
     Ok(Heart::builder(&server, &token, id).mode(mode).interval(interval).start())
+}
+
+/// Beats by the best local way.
+fn local_worker(id: &str, interval: Duration) -> anyhow::Result<()> {
+    let pulse = Heart::connect(id)?;
+    say("working");
+    runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        for round in 0u64.. {
+            pulse.progress(round);
+            pulse.beat();
+            if stop_signal(&mut signals, interval).await {
+                break;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Sends heartbeats with metrics of a pretended queue.

@@ -243,7 +243,7 @@ fn what_could_not_start_is_refused_before_anything_is_written() {
     lab.write("/etc/lifesign/good.yaml", &configuration(free_port()));
     lab.write("/etc/lifesign/bad.yaml", "services: [ { id: x, no_such_key: 1 } ]\n");
     for (arguments, code, words) in [
-        (vec!["install", "--role", "agent", "-c", "/etc/lifesign/good.yaml"], 2, "--role up"),
+        (vec!["install", "--role", "agent", "-c", "/etc/lifesign/good.yaml"], 2, "an agent needs a server"),
         (vec!["install", "-c", "/etc/lifesign/bad.yaml"], 2, "no_such_key"),
         (vec!["install", "-c", "/etc/lifesign/none.yaml"], 2, "none.yaml"),
         (vec!["install", "--name", "a/b", "-c", "/etc/lifesign/good.yaml"], 2, "cannot be the name"),

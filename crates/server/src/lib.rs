@@ -15,6 +15,7 @@ mod figures;
 pub mod hold;
 mod ingest;
 pub mod limits;
+pub mod link;
 mod listener;
 pub mod outbox;
 pub mod peer;

@@ -77,6 +77,7 @@ pub async fn hear(listener: TcpListener, pings: Pings, beats: mpsc::Sender<Beat>
     let (stop_streams, stop) = Stop::pair();
     let hall = Hall { pings, limits: Arc::clone(&limits), beats };
     let serving = Serving {
+        tls: None,
         listener,
         router: Router::new().route("/ping/{*check}", any(answer)).with_state(hall),
         limits,

@@ -8,6 +8,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use lifesign_component::{Board, Component, Stop};
 use lifesign_core::engine::Past;
 use lifesign_core::input::Input;
+use lifesign_core::model::HostName;
 use lifesign_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -19,6 +20,7 @@ use crate::events::Events;
 use crate::figures::Figures;
 use crate::hold::OnHold;
 use crate::limits::{Limits, Network};
+use crate::link::{Desk, NewHost};
 use crate::listener::{self, Serving};
 use crate::outbox::{self, Outbox, Recipient};
 use crate::peer::{PeerTable, Peers, Sockets};
@@ -30,6 +32,8 @@ use crate::{AppState, web};
 pub struct Parts {
     /// Where it listens; bound already, so that a taken port is found before anything is started.
     pub listener: TcpListener,
+    /// The port with TLS, bound, and how it is spoken there.
+    pub tls: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
     /// Both clocks.
     pub clock: Clock,
     /// The store, open.
@@ -51,6 +55,10 @@ pub struct Parts {
     pub inputs: mpsc::Receiver<Input>,
     /// What the agent is to do.
     pub work: mpsc::Sender<Work>,
+    /// The name of the host of this very process.
+    pub host: HostName,
+    /// Called when an agent comes from a host that nobody knew.
+    pub new_host: NewHost,
     /// Reads the configuration again.
     pub load: Load,
     /// How lifesign's own parts stand; the one that the supervisor writes.
@@ -117,6 +125,7 @@ impl Server {
             peers: peers.clone(),
             pings: parts.pings,
             sessions: Sessions::default(),
+            desk: Desk::new(engine.clone(), parts.clock.clone(), parts.host, parts.new_host),
             board: parts.board,
             clock: parts.clock.clone(),
             reloader: Reloader {
@@ -140,6 +149,7 @@ impl Server {
         };
         let serving = Serving {
             listener: parts.listener,
+            tls: parts.tls.map(|(listener, config)| (listener, config.into())),
             router: router(&state, parts.is_metrics_open)?,
             limits: Arc::clone(&state.limits),
             trusted_proxies: parts.trusted_proxies.into(),

@@ -14,6 +14,7 @@ use crate::events::Events;
 use crate::figures::Figures;
 use crate::hold::OnHold;
 use crate::limits::Limits;
+use crate::link::Desk;
 use crate::peer::Peers;
 use crate::ping::Pings;
 use crate::reload::Reloader;
@@ -39,6 +40,8 @@ pub struct AppState {
     pub board: Board,
     /// Both clocks.
     pub clock: Clock,
+    /// Agents of other hosts.
+    pub desk: Desk,
     /// Reads the configuration again.
     pub reloader: Reloader,
     /// Whether alerts and restarts of all services are held.

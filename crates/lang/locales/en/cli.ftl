@@ -54,6 +54,7 @@ cli-watching = Watching { $services ->
     [one] one service
    *[other] { $services } services
 } on { $host }:
+cli-agent-runs = The agent of { $host } is at work for { $server }
 cli-stop-hint = Press Ctrl+C to stop.
 cli-stopping = Stopping …
 

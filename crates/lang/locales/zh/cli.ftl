@@ -39,6 +39,7 @@ cli-dashboard-at = 控制台：{ $url }
 cli-token-made = 管理员令牌（仅显示一次，保存在 { $file }）：{ $token }
 cli-token-kept = 管理员令牌保存在 { $file }
 cli-watching = 正在监控 { $host } 上的 { $services } 个服务：
+cli-agent-runs = 代理在 { $host } 上运行，服务器：{ $server }
 cli-stop-hint = 按 Ctrl+C 停止。
 cli-stopping = 正在停止 …
 

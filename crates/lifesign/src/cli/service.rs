@@ -137,6 +137,9 @@ pub(crate) struct Care {
 pub(crate) struct Run {
     /// What the system calls it
     pub(crate) name: String,
+    /// As what
+    #[arg(long, value_enum, default_value_t = Role::Up)]
+    pub(crate) role: Role,
     #[command(flatten)]
     pub(crate) up: super::Up,
 }
@@ -163,6 +166,17 @@ pub(crate) enum Role {
     Server,
     /// The agent alone
     Agent,
+}
+
+impl Role {
+    /// The command that runs it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Server => "server",
+            Self::Agent => "agent",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

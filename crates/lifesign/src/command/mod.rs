@@ -31,7 +31,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     }
     let remote = || Remote::new(&cli.global);
     match &cli.command {
-        Command::Up(up) => up::run(up, lang),
+        Command::Up(up) | Command::Server(up) => up::run(up, lang),
+        Command::Agent(up) => up::agent::run(up, lang),
         Command::Config(command) => config::run(command, lang, json),
         Command::Status { id: None } => status::all(&remote(), lang, json),
         Command::Status { id: Some(id) } => status::one(&remote(), id, lang, json),

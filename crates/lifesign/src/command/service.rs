@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::cli::service::{Again, Install, Role, ServiceCommand, Start, Which};
 use crate::failure::Failure;
+use crate::up;
 use crate::up::kinds::Configuration;
 use crate::{print, service_main};
 
@@ -81,28 +82,21 @@ fn start_type(start: Start) -> StartType {
 
 /// lifesign itself as a service.
 fn own(what: &Install) -> Result<Definition, Failure> {
-    let role = match what.role {
-        Role::Up => "up",
-        Role::Server | Role::Agent => {
-            return Err(Failure::Configuration(
-                "error: this version has no `lifesign server` and `lifesign agent` yet, so such a service could not \
-                 start; install it with --role up"
-                    .to_owned(),
-            ));
-        }
-    };
-    debug_assert_eq!(role, "up");
     let file = absolute(&what.config)?;
     // A wrong configuration is told here, not by a service that does not start.
     let loaded = super::load_configuration(&file, what.env.as_deref())?;
     let config = &loaded.config;
+    match what.role {
+        Role::Up | Role::Server => up::refuse_remote_agent(config)?,
+        Role::Agent => up::agent::check(config)?,
+    }
     let beside = file.parent().map(|folder| folder.join("data"));
     let is_default = beside.as_ref() == Some(&config.server.data_dir);
     let data_dir =
         if is_default { service::default_data_dir(&what.name) } else { absolute(&config.server.data_dir)? };
     let writes = written_by(config, &data_dir)?;
     let mut argv = vec![executable()?];
-    argv.extend(service_main::command_of(&what.name));
+    argv.extend(service_main::command_of(&what.name, what.role));
     argv.extend(["-c".to_owned(), text(&file)?]);
     if let Some(env) = &what.env {
         argv.extend(["--env".to_owned(), env.clone()]);

@@ -13,22 +13,29 @@ use lifesign_os::service::host;
 pub(crate) use self::care::take_care;
 pub(crate) use self::hold::Hold;
 
-use crate::cli::service::{Run, RunWrapped};
+use crate::cli::service::{Role, Run, RunWrapped};
 use crate::failure::Failure;
 use crate::{event_id, logging, print, up};
 
-/// How a service manager is to start `lifesign up`: Windows through [`run`], whose first act is to connect to it;
+/// How a service manager is to start lifesign in a role: Windows through [`run`], whose first act is to connect to it;
 /// systemd like anybody, as its protocol needs no preparation.
-pub(crate) fn command_of(name: &str) -> Vec<String> {
-    let words: &[&str] = if cfg!(windows) { &["service", "run", name] } else { &["up"] };
+pub(crate) fn command_of(name: &str, role: Role) -> Vec<String> {
+    let words: &[&str] =
+        if cfg!(windows) { &["service", "run", name, "--role", role.word()] } else { &[role.word()] };
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// Runs `lifesign up` as the service manager started it.
+/// Runs lifesign as the service manager started it.
 pub(crate) fn run(what: &Run, lang: Lang) -> Result<(), Failure> {
     logging::open_system_log(&what.name);
-    let up = what.up.clone();
-    end(host::run(&what.name, move |host| outcome(lang, up::run_under(host, &up, lang))))
+    let (up, role) = (what.up.clone(), what.role);
+    end(host::run(&what.name, move |host| {
+        let result = match role {
+            Role::Up | Role::Server => up::run_under(host, &up, lang),
+            Role::Agent => up::agent::run_under(host, &up, lang),
+        };
+        outcome(lang, result)
+    }))
 }
 
 /// Runs a wrapped program as the service manager started its wrapper.

@@ -11,7 +11,7 @@ pub(super) fn show(lang: Lang, spec: &Spec, around: &Surroundings, admin: &KeptT
     print::line("");
     print::line(format!("  {} {}", print::coloured("lifesign", Colour::Bold), env!("CARGO_PKG_VERSION")));
     print::line("");
-    let url = around.local_url();
+    let url = around.local_url().unwrap_or_default();
     print::line(format!("  {}", lang.text("cli-dashboard-at", &[("url", url.into())])));
     let file = admin.file.display().to_string();
     if admin.is_new {

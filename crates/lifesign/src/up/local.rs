@@ -1,13 +1,12 @@
 //! The local ways of heartbeats: what the agent opens, and what supervised programs are told of it.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_agent::{Access, LocalSetup, Place, SecretOf};
 use lifesign_config::unit::Unit;
-use lifesign_core::model::ServiceId;
+use lifesign_core::model::{HostName, ServiceId};
 use lifesign_server::ping;
 use sha2::{Digest, Sha256};
 
@@ -92,8 +91,10 @@ pub(super) fn environment(
             environment.push((SHUTDOWN_EVENT.to_owned(), shutdown_event(number)));
         }
     }
-    if interval.is_some() {
-        let url = ping::url(&around.local_url(), number(&around.supervised_token, service));
+    if interval.is_some()
+        && let Some(here) = around.local_url()
+    {
+        let url = ping::url(&here, number(&around.supervised_token, service));
         environment.push((PING_URL.to_owned(), url));
     }
     environment
@@ -105,16 +106,16 @@ pub(crate) fn shutdown_event(number: u128) -> String {
 }
 
 /// Who is heard by pings: every supervised program that is to beat, by the number in its `HC_PING_URL`.
-pub(super) fn checks(config: &Configuration, around: &Surroundings) -> Vec<(u128, ServiceId)> {
-    let supervised: BTreeSet<&ServiceId> = lifesign_config::spec::services_on(config, &around.host)
-        .filter(|service| matches!(service.keys.unit, Some(Unit::Process(_))))
-        .map(|service| service.id())
-        .collect();
-    lifesign_config::spec::spec(config, &around.host)
-        .services
+pub(super) fn checks(
+    config: &Configuration,
+    around: &Surroundings,
+    others: &[HostName],
+) -> Vec<(u128, ServiceId)> {
+    lifesign_config::spec::placed(config, &around.host, others)
         .into_iter()
-        .filter(|service| service.heartbeat.is_some() && supervised.contains(&service.id))
-        .map(|service| (number(&around.supervised_token, &service.id), service.id))
+        .filter(|placed| placed.host == around.host && placed.service.keys.heartbeat.is_some())
+        .filter(|placed| matches!(placed.service.keys.unit, Some(Unit::Process(_))))
+        .map(|placed| (number(&around.supervised_token, &placed.id), placed.id))
         .collect()
 }
 

@@ -4,14 +4,18 @@
 //! is ready. Stop in reverse. Server and agent know nothing of each other: what one has for the other goes
 //! through two channels made here.
 
+pub(crate) mod agent;
 mod banner;
 mod discovered;
+mod hosts;
 pub(crate) mod kinds;
 pub(crate) mod local;
 mod peers;
 mod restart_only;
+mod tls;
 mod translate;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +28,7 @@ use lifesign_core::input::Input;
 use lifesign_core::model::HostName;
 use lifesign_lang::Lang;
 use lifesign_os::service::host::{Host, Reporter, Request};
-use lifesign_server::engine::{Clock, Work};
+use lifesign_server::engine::Clock;
 use lifesign_server::ping::Pings;
 use lifesign_server::reload::{Fresh, Load};
 use lifesign_server::{Parts, Server};
@@ -33,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use self::discovered::Found;
+use self::hosts::Hosts;
 use self::kinds::{Checked, Configuration};
 use self::translate::Surroundings;
 use crate::cli::Up;
@@ -99,7 +104,7 @@ struct Source {
 }
 
 /// Under `up` the agent is in the same process and needs neither address nor token.
-fn refuse_remote_agent(config: &Configuration) -> Result<(), Failure> {
+pub(crate) fn refuse_remote_agent(config: &Configuration) -> Result<(), Failure> {
     if config.agent.server.is_some() || config.agent.token.is_some() {
         return Err(Failure::Configuration(
             "error: `agent.server` and `agent.token` are for `lifesign agent`; under `up` take them out"
@@ -124,12 +129,18 @@ async fn serve(
     let config = &loaded.config;
     let data_dir = config.server.data_dir.clone();
     let (store, past) = Store::open(&data_dir, translate::store_options(config))?;
-    let listener = bind(config).await?;
+    let listener = bind(config.server.listen, "server.listen").await?;
+    let listening = listener.local_addr().context("the listening socket has no address")?;
+    let tls = match &config.server.tls {
+        Some(tls) => Some((bind(tls.listen, "server.tls.listen").await?, tls::server(tls)?)),
+        None => None,
+    };
+    let hosts = Hosts::open(&data_dir, host_name(config))?;
     let admin = data::admin_token(&data_dir)?;
     let around = Arc::new(Surroundings {
         host: host_name(config),
         executable: std::env::current_exe().context("failed to find lifesign's own path")?,
-        listening: listener.local_addr().context("the listening socket has no address")?,
+        listening: Some(listening),
         admin_token: admin.token.clone(),
         supervised_token: data::supervised_token(&data_dir)?.token,
         pings: Pings::default(),
@@ -140,10 +151,14 @@ async fn serve(
     let (commands, orders) = mpsc::channel(ORDERS);
     let (work, work_given) = mpsc::channel(ORDERS);
     let board = Board::default();
-    let watch = translate::watch(config, &around.host);
+    let watch = translate::watch(config, &around.host, &hosts.known());
+    hosts.place(&watch.spec);
     let spec = Arc::clone(&watch.spec);
     let Server { components, state } = Server::new(Parts {
         listener,
+        tls,
+        host: Arc::clone(&around.host),
+        new_host: hosts.take_in(),
         clock: Clock::new(lifesign_os::clock::now),
         store: store.clone(),
         past,
@@ -160,26 +175,32 @@ async fn serve(
             Arc::clone(&around),
             commands.clone(),
             discover,
+            hosts.clone(),
         ),
         board: board.clone(),
         limits: translate::limits(config),
         is_metrics_open: config.server.open_metrics,
         trusted_proxies: translate::trusted_proxies(config),
+        external_url: around.local_url().map(Into::into),
         pings: around.pings.clone(),
-        external_url: Some(around.local_url().into()),
     })?;
+    hosts.begin(state.desk.clone(), state.reloader.clone());
+    hosts.assign(&loaded);
     // This host has its agent in this very process: what falls silent here is never the host's silence.
     inputs.send(Input::Link { host: Arc::clone(&around.host), connected: true }).await?;
-    let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
-    setup.assignments = translate::assignments(config, &around);
-    around.pings.replace(local::checks(config, &around));
+    let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs.clone(), orders);
+    setup.assignments = translate::assignments(config, &around, &hosts.known());
+    around.pings.replace(local::checks(config, &around, &hosts.known()));
     setup.local = Some(local::setup(config, &around));
     let agent = Agent::new(setup).component();
 
     let mut supervisor = Supervisor::new(board);
     reporter.starting("Starting engine, API and agent");
-    let started =
-        start(&mut supervisor, components.into_iter().chain([link(work_given, commands), agent])).await;
+    let started = start(
+        &mut supervisor,
+        components.into_iter().chain([hosts.link(work_given, commands, inputs.clone()), agent]),
+    )
+    .await;
     if let Err(error) = started {
         supervisor.stop().await;
         return Err(error);
@@ -187,7 +208,7 @@ async fn serve(
     let hold = Hold::new(&state, &around.data_dir);
     // One that died while it was paused is running again, as its manager sees it.
     hold.resume().await?;
-    data::remember_server(&around.listening.to_string(), &around.data_dir);
+    data::remember_server(&listening.to_string(), &around.data_dir);
     // A service has no reader, and its output is kept: the token must not come to stand there.
     if !reporter.is_heard() && !logging::is_in_system_log() {
         banner::show(lang, &spec, &around, &admin);
@@ -196,7 +217,7 @@ async fn serve(
     reporter.ready(&ready);
     let care = tokio::spawn(take_care(reporter.clone(), state.clone()));
     tracing::info!(
-        event_id = event_id::READY, listening = %around.listening, services = spec.services.len(), host = %around.host,
+        event_id = event_id::READY, %listening, services = spec.services.len(), host = %around.host,
         "Lifesign is ready"
     );
     *at_work = true;
@@ -281,38 +302,14 @@ async fn start(
     Ok(())
 }
 
-async fn bind(config: &Configuration) -> anyhow::Result<TcpListener> {
-    let address = config.server.listen;
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!("failed to listen on {address}; is another lifesign running? Choose another `server.listen`")
+        format!("failed to listen on {address}; is another lifesign running? Choose another `{key}`")
     })
 }
 
 fn host_name(config: &Configuration) -> HostName {
     config.agent.host.clone().unwrap_or_else(lifesign_os::host::name).into()
-}
-
-/// Hands the server's orders to the agent of this process.
-fn link(mut work: mpsc::Receiver<Work>, commands: mpsc::Sender<Command>) -> Component {
-    Component::essential("link", move |mut ready, mut stop| async move {
-        ready.tell();
-        loop {
-            let order = tokio::select! {
-                () = stop.given() => return Ok(()),
-                order = work.recv() => order,
-            };
-            let command = match order {
-                Some(Work::Act(action)) => Command::Act(action),
-                Some(Work::LookNow(service)) => Command::LookNow(service),
-                None => return Err("the engine gives no orders any more".into()),
-            };
-            // The agent is gone only while everything stops.
-            if commands.send(command).await.is_err() {
-                stop.given().await;
-                return Ok(());
-            }
-        }
-    })
 }
 
 /// Reads the configuration again, for a reload. `started`: with what this process was started.
@@ -322,11 +319,12 @@ fn load_again(
     around: Arc<Surroundings>,
     commands: mpsc::Sender<Command>,
     discover: watch::Sender<Found>,
+    hosts: Hosts,
 ) -> Load {
     Arc::new(move || {
         let (source, started, around, commands) =
             (source.clone(), Arc::clone(&started), Arc::clone(&around), commands.clone());
-        let discover = discover.clone();
+        let (discover, hosts) = (discover.clone(), hosts.clone());
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || {
                 let mut loaded =
@@ -341,7 +339,8 @@ fn load_again(
             let mut loaded = read.await.map_err(|error| vec![error.to_string()])??;
             let found = discovered::add(&mut loaded.config).await;
             let then = move || drop(discover.send_replace(found));
-            fresh(loaded, &started, &around, commands, then).map_err(|error| vec![format!("{error:#}")])
+            fresh(loaded, &started, &around, commands, &hosts, then)
+                .map_err(|error| vec![format!("{error:#}")])
         })
     })
 }
@@ -351,6 +350,7 @@ fn fresh(
     started: &Configuration,
     around: &Arc<Surroundings>,
     commands: mpsc::Sender<Command>,
+    hosts: &Hosts,
     then: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<Fresh> {
     let mut warnings = problem_lines(&loaded.warnings, Level::Warning);
@@ -362,10 +362,13 @@ fn fresh(
     // What supervised programs are told must be what is open.
     loaded.config.agent.local.clone_from(&started.agent.local);
     let config = &loaded.config;
-    let assignments = translate::assignments(config, around);
-    let (pings, checks) = (around.pings.clone(), local::checks(config, around));
+    let others = hosts.known();
+    let assignments = translate::assignments(config, around, &others);
+    let watch = translate::watch(config, &around.host, &others);
+    let (spec, hosts) = (Arc::clone(&watch.spec), hosts.clone());
+    let (pings, checks) = (around.pings.clone(), local::checks(config, around, &others));
     Ok(Fresh {
-        watch: translate::watch(config, &around.host),
+        watch,
         recipients: translate::recipients(config),
         access: translate::access(config, around)?,
         peers: peers::table(config),
@@ -373,6 +376,8 @@ fn fresh(
         warnings,
         then: Box::new(move || {
             then();
+            hosts.place(&spec);
+            hosts.assign(&loaded);
             pings.replace(checks);
             // The agent takes its orders one by one; a full queue must not hold up the reload's answer.
             tokio::spawn(async move { commands.send(Command::Assign(assignments)).await });

@@ -24,7 +24,7 @@ macro_rules! compare {
 pub(super) fn changed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
     let mut changed = Vec::new();
     let (server, was) = (&new.server, &old.server);
-    compare!(changed, "server", Server, was, server, [listen, data_dir, open_metrics], live [limits, retention]);
+    compare!(changed, "server", Server, was, server, [listen, tls, data_dir, open_metrics], live [limits, retention]);
     compare!(
         changed, "server.limits", Limits, &was.limits, server.limits,
         [
@@ -38,7 +38,15 @@ pub(super) fn changed(old: &Configuration, new: &Configuration) -> Vec<&'static 
         [incidents, history, audit], live []
     );
     // Under `up` an address and a token of a server are refused before this.
-    compare!(changed, "agent", Agent, &old.agent, new.agent, [host, server, token], live[local]);
+    compare!(
+        changed,
+        "agent",
+        Agent,
+        &old.agent,
+        new.agent,
+        [host, server, fallbacks, ca, spool, token],
+        live[local]
+    );
     compare!(
         changed, "agent.local", Local, &old.agent.local, new.agent.local,
         [

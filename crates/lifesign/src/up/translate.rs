@@ -11,6 +11,7 @@ use lifesign_agent::{Assignment, Assignments, Check, ProcessSpec, UnitKind};
 use lifesign_config::access::Privilege as Allowed;
 use lifesign_config::alerting::Language;
 use lifesign_config::heartbeat::Heartbeat;
+use lifesign_config::spec::Placed;
 use lifesign_config::unit::Unit;
 use lifesign_core::model::{HostName, ServiceId, Severity};
 use lifesign_core::spec::{HeartbeatSpec, ServiceSpec};
@@ -36,8 +37,8 @@ pub(super) struct Surroundings {
     pub(super) executable: PathBuf,
     /// The data directory.
     pub(super) data_dir: PathBuf,
-    /// Where the API listens.
-    pub(super) listening: SocketAddr,
+    /// Where the API listens; `None`: this process has none.
+    pub(super) listening: Option<SocketAddr>,
     /// The token people use.
     pub(super) admin_token: String,
     /// The token that supervised processes get.
@@ -48,8 +49,8 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     /// The API's address as seen from this host.
-    pub(super) fn local_url(&self) -> String {
-        let mut address = self.listening;
+    pub(super) fn local_url(&self) -> Option<String> {
+        let mut address = self.listening?;
         if address.ip().is_unspecified() {
             let loopback = match address.ip() {
                 IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -57,14 +58,14 @@ impl Surroundings {
             };
             address.set_ip(loopback);
         }
-        format!("http://{address}")
+        Some(format!("http://{address}"))
     }
 }
 
 /// What the engine watches.
-pub(super) fn watch(config: &Configuration, host: &HostName) -> Watch {
+pub(super) fn watch(config: &Configuration, host: &HostName, others: &[HostName]) -> Watch {
     Watch {
-        spec: Arc::new(lifesign_config::spec::spec(config, host)),
+        spec: Arc::new(lifesign_config::spec::spec(config, host, others)),
         create_unknown: config
             .heartbeats
             .create_unknown
@@ -95,22 +96,20 @@ fn unknown_service(config: &Configuration, host: &HostName) -> Option<ServiceSpe
     })
 }
 
-/// What the agent on this host watches.
-pub(super) fn assignments(config: &Configuration, around: &Surroundings) -> Assignments {
-    let intervals: BTreeMap<ServiceId, Duration> = lifesign_config::spec::spec(config, &around.host)
+/// What the agent on this host watches, when `others` are known beside it.
+pub(super) fn assignments(config: &Configuration, around: &Surroundings, others: &[HostName]) -> Assignments {
+    let intervals: BTreeMap<ServiceId, Duration> = lifesign_config::spec::spec(config, &around.host, others)
         .services
         .into_iter()
         .filter_map(|service| Some((service.id, service.heartbeat?.interval)))
         .collect();
     let told = |id: &ServiceId| local::environment(config, around, id, intervals.get(id).copied());
-    let services = lifesign_config::spec::services_on(config, &around.host)
-        .map(|service| Assignment {
-            id: service.id().clone(),
-            unit: service
-                .keys
-                .unit
-                .as_ref()
-                .map(|unit| unit_kind(unit, service.id(), told(service.id()), around)),
+    let placed = lifesign_config::spec::placed(config, &around.host, others);
+    let services = placed
+        .into_iter()
+        .filter(|placed| placed.host == around.host)
+        .map(|Placed { service, id, .. }| Assignment {
+            unit: service.keys.unit.as_ref().map(|unit| unit_kind(unit, &id, told(&id), around)),
             checks: service
                 .checks
                 .iter()
@@ -125,6 +124,7 @@ pub(super) fn assignments(config: &Configuration, around: &Surroundings) -> Assi
                     })
                 })
                 .collect(),
+            id,
         })
         .collect();
     Assignments { services }
@@ -135,11 +135,11 @@ fn unit_kind(unit: &Unit, id: &ServiceId, told: Vec<(String, String)>, around: &
         Unit::Systemd(name) => UnitKind::Systemd(name.clone()),
         Unit::Scm(name) => UnitKind::Scm(name.clone()),
         Unit::Process(process) => {
-            let mut env: Vec<(String, String)> = vec![
-                ("LIFESIGN_SERVER".to_owned(), around.local_url()),
-                ("LIFESIGN_TOKEN".to_owned(), around.supervised_token.clone()),
-                ("LIFESIGN_SERVICE".to_owned(), id.to_string()),
-            ];
+            let mut env = vec![("LIFESIGN_SERVICE".to_owned(), id.to_string())];
+            if let Some(url) = around.local_url() {
+                env.push(("LIFESIGN_SERVER".to_owned(), url));
+                env.push(("LIFESIGN_TOKEN".to_owned(), around.supervised_token.clone()));
+            }
             env.extend(told);
             env.extend(process.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
             UnitKind::Process(ProcessSpec {

@@ -193,6 +193,11 @@ impl Uplink {
         self.unacknowledged.len()
     }
 
+    /// Takes out what was sent and not acknowledged, with when it was seen: for the disk, when the agent ends.
+    pub fn take_unacknowledged(&mut self) -> Vec<(Mono, Input)> {
+        self.unacknowledged.drain(..).flat_map(|batch| batch.seen).map(|seen| (seen.at, seen.input)).collect()
+    }
+
     /// Whether the server hears our pings, as far as we know.
     pub fn is_heard(&self) -> bool {
         self.phase == Phase::Running && self.pings.wrapping_sub(self.echoed) <= 2

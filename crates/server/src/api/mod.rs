@@ -90,6 +90,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .routes(routes!(lists::notifications))
         .routes(routes!(lists::audit))
         .routes(routes!(events::follow))
+        .routes(routes!(crate::link::open))
         .routes(routes!(reload::post))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

@@ -6,6 +6,7 @@
 mod stall;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,11 +20,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use lifesign_component::{Error, Ready, Stop, StopSwitch};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::AppState;
 use crate::auth::Client;
@@ -43,6 +46,8 @@ const TOO_MANY: &[u8] =
 /// The server on its port.
 pub(crate) struct Serving {
     pub(crate) listener: TcpListener,
+    /// The port with TLS.
+    pub(crate) tls: Option<(TcpListener, TlsAcceptor)>,
     pub(crate) router: Router,
     pub(crate) limits: Arc<Limits>,
     pub(crate) trusted_proxies: Arc<[Network]>,
@@ -62,15 +67,29 @@ impl Serving {
     /// The same for one who has nobody to tell that it is ready.
     pub(crate) async fn serve_until(self, mut stop: Stop) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
-        let graceful = GracefulShutdown::new();
+        // Each connection holds `under_way`; when all have let go of it, `finished` ends.
+        let (closing, is_closing) = Stop::pair();
+        let (under_way, mut finished) = mpsc::channel::<()>(1);
         loop {
-            let accepted = tokio::select! {
+            let (accepted, tls) = tokio::select! {
                 () = stop.given() => break,
-                accepted = self.listener.accept() => accepted,
+                accepted = self.listener.accept() => (accepted, None),
+                (accepted, tls) = accept_tls(self.tls.as_ref()) => (accepted, Some(tls)),
             };
             match accepted {
                 Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
-                    Ok(place) => self.serve(stream, peer, place, &graceful),
+                    Ok(place) => {
+                        let held = (place, under_way.clone());
+                        // Answers are written whole; waiting for more to send would only delay them.
+                        let _ = stream.set_nodelay(true);
+                        let stream = Stalling::new(stream, self.limits.stalled_within);
+                        match tls {
+                            None => tokio::spawn(self.serve(stream, peer, false, held, is_closing.clone())),
+                            Some(tls) => {
+                                tokio::spawn(self.serve_tls(stream, peer, tls, held, is_closing.clone()))
+                            }
+                        };
+                    }
                     Err(_) => self.turn_away(&stream),
                 },
                 Err(error) => {
@@ -81,24 +100,93 @@ impl Serving {
         }
         drop(self.listener);
         self.stop_streams.give();
-        if tokio::time::timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
+        closing.give();
+        drop(under_way);
+        if timeout(FINISH_WITHIN, finished.recv()).await.is_err() {
             tracing::warn!("Requests under way did not finish in time and were cut off");
+        }
+    }
+
+    /// Does the handshake, then serves.
+    fn serve_tls(
+        &self,
+        stream: Stalling<TcpStream>,
+        peer: SocketAddr,
+        tls: TlsAcceptor,
+        held: Held,
+        closing: Stop,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (within, serving) = (self.limits.headers_within, self.connection());
+        async move {
+            match timeout(within, tls.accept(stream)).await {
+                Ok(Ok(stream)) => serving.serve(stream, peer, true, held, closing).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake did not end in time"),
+            }
         }
     }
 
     fn serve(
         &self,
-        stream: TcpStream,
+        stream: Stalling<TcpStream>,
         peer: SocketAddr,
-        place: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
+        is_encrypted: bool,
+        held: Held,
+        closing: Stop,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        self.connection().serve(stream, peer, is_encrypted, held, closing)
+    }
+
+    fn connection(&self) -> Serve {
+        Serve {
+            router: self.router.clone(),
+            trusted: Arc::clone(&self.trusted_proxies),
+            limits: Arc::clone(&self.limits),
+            figures: self.figures.clone(),
+        }
+    }
+
+    /// One connection too many: says so, if that can be said without waiting.
+    fn turn_away(&self, stream: &TcpStream) {
+        self.figures.connections_refused.get_or_create(&Why { reason: "too_many" }).inc();
+        let _ = stream.try_write(TOO_MANY);
+    }
+}
+
+/// The next connection to the port with TLS, if there is such a port.
+async fn accept_tls(
+    tls: Option<&(TcpListener, TlsAcceptor)>,
+) -> (std::io::Result<(TcpStream, SocketAddr)>, TlsAcceptor) {
+    match tls {
+        Some((listener, acceptor)) => (listener.accept().await, acceptor.clone()),
+        None => std::future::pending().await,
+    }
+}
+
+/// What a connection holds as long as it lives: its place, and the server's wish to see its end.
+type Held = (OwnedSemaphorePermit, mpsc::Sender<()>);
+
+/// Serves one connection.
+struct Serve {
+    router: Router,
+    trusted: Arc<[Network]>,
+    limits: Arc<Limits>,
+    figures: Figures,
+}
+
+impl Serve {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        peer: SocketAddr,
+        is_encrypted: bool,
+        held: Held,
+        mut closing: Stop,
     ) {
-        // Answers are written whole; waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
-        let router = TowerToHyperService::new(self.router.clone());
-        let trusted = Arc::clone(&self.trusted_proxies);
+        let router = TowerToHyperService::new(self.router);
         let service = service_fn(move |mut request: http::Request<Incoming>| {
-            let client = Client::behind(peer.ip(), request.headers(), &trusted);
+            let mut client = Client::behind(peer.ip(), request.headers(), &self.trusted);
+            client.is_https |= is_encrypted;
             request.extensions_mut().insert(client);
             router.call(request.map(Body::new))
         });
@@ -108,25 +196,25 @@ impl Serving {
             .max_headers(self.limits.headers)
             .max_header_size(self.limits.header_bytes)
             .half_close(false)
-            .serve_connection(TokioIo::new(Stalling::new(stream, self.limits.stalled_within)), service);
-        let connection = graceful.watch(connection);
-        let figures = self.figures.clone();
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                if error.is_timeout() {
-                    let reason = "slow";
-                    figures.connections_refused.get_or_create(&Why { reason }).inc();
-                }
-                tracing::debug!(%peer, %error, "Connection ended with an error");
+            .serve_connection(TokioIo::new(stream), service)
+            // Agents make links of theirs.
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = closing.given() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
-            drop(place);
-        });
-    }
-
-    /// One connection too many: says so, if that can be said without waiting.
-    fn turn_away(&self, stream: &TcpStream) {
-        self.figures.connections_refused.get_or_create(&Why { reason: "too_many" }).inc();
-        let _ = stream.try_write(TOO_MANY);
+        };
+        if let Err(error) = ended {
+            if error.is_timeout() {
+                let reason = "slow";
+                self.figures.connections_refused.get_or_create(&Why { reason }).inc();
+            }
+            tracing::debug!(%peer, %error, "Connection ended with an error");
+        }
+        drop(held);
     }
 }
 

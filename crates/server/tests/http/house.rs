@@ -157,6 +157,9 @@ impl House {
         let pings = Pings::default();
         let server = Server::new(Parts {
             listener,
+            tls: None,
+            host: "here".into(),
+            new_host: Arc::new(|_| {}),
             clock: plan.clock.unwrap_or_else(clock),
             store,
             past,

@@ -1,0 +1,279 @@
+//! `lifesign agent`: the agent alone. What it watches comes from its server, over the link; the last it heard is kept,
+//! so that it watches the same after a start without a server.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use lifesign_agent::{Agent, Assignments, Command, LinkSetup, ServerAddress, Setup, Told, link};
+use lifesign_component::{Board, Component, Supervisor};
+use lifesign_config::Url;
+use lifesign_config::placeholder::Outside;
+use lifesign_config::problem::Level;
+use lifesign_core::effect::{Action, Verb};
+use lifesign_core::model::ServiceId;
+use lifesign_lang::Lang;
+use lifesign_os::service::host::{Host, Request};
+use lifesign_proto::link::Order;
+use lifesign_server::ping::Pings;
+use tokio::sync::mpsc;
+
+use super::kinds::{Checked, Configuration};
+use super::translate::{self, Surroundings};
+use super::{OBSERVATIONS, ORDERS, host_name, kinds, local, start, tls};
+use crate::cli::Up;
+use crate::command::{load_configuration, problem_lines};
+use crate::failure::Failure;
+use crate::{data, event_id, logging, print};
+
+/// What the server last said is to be watched. It holds secrets of checks.
+const ASSIGNED: &str = "assigned.json";
+
+/// Runs until told to stop.
+pub(crate) fn run(up: &Up, lang: Lang) -> Result<(), Failure> {
+    logging::open_system_log("lifesign-agent");
+    run_under(Host::from_environment(), up, lang)
+}
+
+/// Runs until told to stop, by a service manager or by a person.
+pub(crate) fn run_under(host: Host, up: &Up, lang: Lang) -> Result<(), Failure> {
+    let mut at_work = false;
+    let result = work(host, up, lang, &mut at_work);
+    if let Err(failure) = &result
+        && !at_work
+    {
+        logging::fail(event_id::START_FAILED, &failure.to_string());
+    }
+    result
+}
+
+/// What an agent alone needs, and what it cannot do.
+pub(crate) fn check(config: &Configuration) -> Result<(), Failure> {
+    let wrong = |what: &str| Err(Failure::Configuration(format!("error: {what}")));
+    if config.agent.server.is_none() {
+        return wrong("an agent needs a server: `agent: { server: \"https://…\", token: … }`");
+    }
+    if config.agent.token.is_none() {
+        return wrong("an agent needs a token of its server: `agent: { token: \"${file:…}\" }`");
+    }
+    if !config.services.is_empty() {
+        return wrong(
+            "an agent's own `services` are not available yet; write them into the server's file, with `hosts`",
+        );
+    }
+    Ok(())
+}
+
+/// [`run_under`]; `at_work` is set as soon as the start has succeeded.
+fn work(host: Host, up: &Up, lang: Lang, at_work: &mut bool) -> Result<(), Failure> {
+    let file = &up.file;
+    let mut loaded = load_configuration(&file.config, file.env.as_deref())?;
+    if let Some(data_dir) = &up.data_dir {
+        loaded.config.server.data_dir.clone_from(data_dir);
+    }
+    check(&loaded.config)?;
+    logging::start(&loaded.config.log);
+    let warnings = loaded.warnings.to_string();
+    if !warnings.trim().is_empty() {
+        print::hint(warnings.trim_end());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(serve(loaded, file.config.clone(), host, lang, at_work)).map_err(Failure::from)
+}
+
+async fn serve(
+    loaded: Checked,
+    file: PathBuf,
+    service: Host,
+    lang: Lang,
+    at_work: &mut bool,
+) -> anyhow::Result<()> {
+    let mut requests = service.requests().context("failed to listen for signals")?;
+    let reporter = service.reporter;
+    reporter.starting("Starting the agent");
+    let config = loaded.config;
+    let data_dir = config.server.data_dir.clone();
+    std::fs::create_dir_all(&data_dir).with_context(|| format!("failed to make {}", data_dir.display()))?;
+    let _lock = lifesign_os::file::lock(&data_dir)?;
+    let around = Arc::new(Surroundings {
+        host: host_name(&config),
+        executable: std::env::current_exe().context("failed to find lifesign's own path")?,
+        listening: None,
+        admin_token: String::new(),
+        supervised_token: data::supervised_token(&data_dir)?.token,
+        pings: Pings::default(),
+        data_dir,
+    });
+    let (inputs, observations) = mpsc::channel(OBSERVATIONS);
+    let (commands, orders) = mpsc::channel(ORDERS);
+    let (told, words) = mpsc::channel(ORDERS);
+    let servers: Vec<ServerAddress> =
+        config.agent.server.iter().chain(&config.agent.fallbacks).map(address).collect();
+    let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
+    setup.local = Some(local::setup(&config, &around));
+    let post = Post {
+        folder: std::path::absolute(&file)?.parent().map(Path::to_owned).unwrap_or_default(),
+        around: Arc::clone(&around),
+        commands,
+        watched: BTreeSet::new(),
+        own: config.clone(),
+    };
+    let (link, _figures) = link(LinkSetup {
+        servers,
+        host: Arc::clone(&around.host),
+        token: config.agent.token.as_ref().map_or("", |token| token.expose()).into(),
+        tls: tls::agent(config.agent.ca.as_deref())?,
+        spool: around.data_dir.join("spool"),
+        spool_limit: config.agent.spool.get(),
+        clock: lifesign_os::clock::now,
+        inputs: observations,
+        told,
+    });
+    let mut supervisor = Supervisor::new(Board::default());
+    let components = [Agent::new(setup).component(), post.component(words), link];
+    if let Err(error) = start(&mut supervisor, components.into_iter()).await {
+        supervisor.stop().await;
+        return Err(error);
+    }
+    let ready = format!("Watching {} for {}", around.host, names.join(", "));
+    reporter.ready(&ready);
+    if !reporter.is_heard() && !logging::is_in_system_log() {
+        let args = [("host", around.host.to_string().into()), ("server", names.join(", ").into())];
+        print::line(lang.text("cli-agent-runs", &args));
+        print::line(lang.word("cli-stop-hint"));
+    }
+    tracing::info!(event_id = event_id::READY, host = %around.host, servers = names.join(", "), "The agent is ready");
+    *at_work = true;
+    let ended = loop {
+        let request = tokio::select! {
+            request = requests.next() => request,
+            fatal = supervisor.fatal() => break Err(anyhow!(fatal)),
+        };
+        match request {
+            Request::Stop => break Ok(()),
+            // What is watched comes from the server, at once when it changes there.
+            Request::Reload => {
+                reporter.reloading();
+                reporter.ready(&ready);
+            }
+            // Judging, and so holding alerts, is the server's.
+            Request::Pause => reporter.paused("The server judges; the agent goes on"),
+            Request::Continue => reporter.ready(&ready),
+            Request::Sleep => tracing::info!(event_id = event_id::SLEEP, "The machine goes to sleep"),
+            Request::Wake => tracing::info!(event_id = event_id::WAKE, "The machine has woken"),
+        }
+    };
+    reporter.stopping("Stopping");
+    tracing::info!(event_id = event_id::STOPPING, "The agent is stopping");
+    supervisor.stop().await;
+    ended
+}
+
+fn address(url: &Url) -> ServerAddress {
+    ServerAddress { tls: url.tls, host: url.host.to_string(), port: url.port }
+}
+
+/// Turns the server's words into the agent's.
+struct Post {
+    /// Where relative paths in the server's words start: the folder of the agent's own file.
+    folder: PathBuf,
+    around: Arc<Surroundings>,
+    commands: mpsc::Sender<Command>,
+    watched: BTreeSet<ServiceId>,
+    /// The agent's own configuration.
+    own: Configuration,
+}
+
+impl Post {
+    fn component(mut self, mut words: mpsc::Receiver<Told>) -> Component {
+        Component::essential("orders", move |mut ready, mut stop| async move {
+            self.remember().await;
+            ready.tell();
+            loop {
+                let told = tokio::select! {
+                    () = stop.given() => return Ok(()),
+                    told = words.recv() => told,
+                };
+                let Some(told) = told else {
+                    stop.given().await;
+                    return Ok(());
+                };
+                for command in self.commands_of(told) {
+                    // The agent is gone only while everything stops.
+                    if self.commands.send(command).await.is_err() {
+                        stop.given().await;
+                        return Ok(());
+                    }
+                }
+            }
+        })
+    }
+
+    /// Watches what the server said in an earlier life of this agent.
+    async fn remember(&mut self) {
+        let file = self.around.data_dir.join(ASSIGNED);
+        let Ok(text) = std::fs::read_to_string(&file) else { return };
+        match self.assignments(&text) {
+            Ok(assignments) => drop(self.commands.send(Command::Assign(assignments)).await),
+            Err(why) => {
+                tracing::warn!(why, file = %file.display(), "What the server said last cannot be read")
+            }
+        }
+    }
+
+    fn commands_of(&mut self, told: Told) -> Vec<Command> {
+        match told {
+            // What happened meanwhile went to the disk; how it stands now is told anew.
+            Told::Up => self.watched.iter().cloned().map(Command::LookNow).collect(),
+            Told::Down => Vec::new(),
+            Told::Order(_, Order::Look { service }) => vec![Command::LookNow(service)],
+            Told::Order(id, Order::Restart { service, by }) => {
+                tracing::info!(%service, by, "The server orders a restart");
+                vec![Command::Act(Action { id, service, verb: Verb::Restart, by: by.into() })]
+            }
+            Told::Order(_, Order::Watch { revision, text }) => match self.assignments(&text) {
+                Ok(assignments) => {
+                    tracing::info!(
+                        revision,
+                        services = assignments.services.len(),
+                        "The server says what to watch"
+                    );
+                    let file = self.around.data_dir.join(ASSIGNED);
+                    if let Err(error) = lifesign_os::file::write_private(&file, text.as_bytes()) {
+                        tracing::warn!(%error, "What to watch cannot be kept for the next start");
+                    }
+                    vec![Command::Assign(assignments)]
+                }
+                Err(why) => {
+                    tracing::error!(
+                        why,
+                        "What the server wants watched cannot be understood; is this agent older than its server?"
+                    );
+                    Vec::new()
+                }
+            },
+        }
+    }
+
+    fn assignments(&mut self, text: &str) -> Result<Assignments, String> {
+        let outside = Outside { variable: &|_| None };
+        let loaded = lifesign_config::load::load_text(
+            "the server's words.json",
+            &self.folder,
+            text.as_bytes(),
+            &kinds::all(),
+            &outside,
+        )
+        .map_err(|report| problem_lines(&report, Level::Error).join("; "))?;
+        let mut config = loaded.config;
+        config.agent.clone_from(&self.own.agent);
+        let assignments = translate::assignments(&config, &self.around, &[]);
+        self.watched = assignments.services.iter().map(|service| service.id.clone()).collect();
+        Ok(assignments)
+    }
+}
