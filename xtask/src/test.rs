@@ -20,6 +20,7 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
         // A real systemd, a real SMTP server, and what their scripts call.
         shell::need_packages(&["systemd", "dbus", "util-linux", "procps", "opensmtpd"])?;
         shell::step("tools of the examples", shell::command("sh", &["scripts/examples-setup.sh"]))?;
+        shell::step("clients of other monitors", shell::command("sh", &["scripts/peers-setup.sh"]))?;
         wine::set_up()?;
         browser::set_up()?;
     }

@@ -69,6 +69,8 @@ record! {
     pub struct Peers {
         /// Healthchecks: ping keys. With one of them each service can be pinged by its id: `/ping/KEY/ID`. 16 to 64 letters, digits, `_`, `-` each. Secrets.
         ping_keys: Vec<Secret> [0..=100] = [],
+        /// Consul: networks whose clients need no token; many of them (python-consul) send none with a TTL check. Requests of browsers are not among them.
+        consul_from: Vec<Network> [0..=100] = [],
         /// StatsD and DogStatsD by UDP.
         statsd: Option<Listening>,
         /// Zabbix trapper by TCP.

@@ -109,7 +109,9 @@ async fn listen(hall: &Hall, request: Request) -> Result<Reply, Reply> {
     let service = hall.pings.find(ping.check, client).ok_or_else(unknown)?;
     let body = beginning(body, BODY_LIMIT, &hall.limits).await;
     let report = ping.report(&Query::read(parts.uri.query().unwrap_or_default()), &body)?;
-    if let Some(beat) = report.beat(service, &hall.limits.heartbeats)
+    // A wrapped program is no job.
+    if !report.is_for_jobs()
+        && let Some(beat) = report.beat(service, &hall.limits.heartbeats)
         && let Err(mpsc::error::TrySendError::Closed(_)) = hall.beats.try_send(beat)
     {
         return Err(Reply::text(503, "lifesign is shutting down"));

@@ -17,6 +17,7 @@ pub(super) fn table(config: &Configuration) -> PeerTable {
     for key in &config.peers.ping_keys {
         table.ping_keys.insert(key.expose(), ());
     }
+    table.consul_from = networks(&config.peers.consul_from);
     for service in &config.services {
         let Some(names) = &service.keys.peers else { continue };
         let id = service.id();
@@ -68,7 +69,11 @@ fn taken(peer: &str, address: SocketAddr) -> String {
 }
 
 fn from(written: &Listening) -> Vec<Network> {
-    written.from.iter().filter_map(|network| network.to_string().parse().ok()).collect()
+    networks(&written.from)
+}
+
+fn networks(written: &[lifesign_config::server::Network]) -> Vec<Network> {
+    written.iter().filter_map(|network| network.to_string().parse().ok()).collect()
 }
 
 #[cfg(test)]

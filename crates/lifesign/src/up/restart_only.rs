@@ -60,7 +60,7 @@ pub(super) fn changed(old: &Configuration, new: &Configuration) -> Vec<&'static 
         changed, "heartbeats", Heartbeats, &old.heartbeats, new.heartbeats,
         [], live [create_unknown, rate_per_second]
     );
-    compare!(changed, "peers", Peers, &old.peers, new.peers, [statsd, zabbix], live[ping_keys]);
+    compare!(changed, "peers", Peers, &old.peers, new.peers, [statsd, zabbix], live[ping_keys, consul_from]);
     if old.trusted_proxies != new.trusted_proxies {
         changed.push("trusted_proxies");
     }

@@ -3,6 +3,8 @@
 //! Source: Healthchecks 4.3, `hc/api/urls.py`, `hc/api/views.py` (`ping`, `ping_by_slug`). A ping is answered in the
 //! order in which that code looks: unknown check, exit code, run id.
 
+use lifesign_core::evidence::{Exit, MAX_OUTPUT, Run, RunPhase};
+
 use super::{Reply, Report, Said, value};
 
 /// Bytes of a body that are kept; what comes after is read and thrown away. The value of an unchanged Healthchecks.
@@ -120,9 +122,30 @@ impl<'p> Ping<'p> {
             Action::Exit(code) if body.is_empty() => Report::new(Said::Fail, format!("exit code {code}")),
             Action::Exit(code) => Report::new(Said::Fail, format!("exit code {code}: {body}")),
         };
-        report.run.clone_from(&query.rid);
+        report.run = Some(Run {
+            id: query.rid.as_deref().map(Into::into),
+            output: (!body.is_empty() && report.said != Said::Started)
+                .then(|| last(body, MAX_OUTPUT).to_owned()),
+            exit: match self.action {
+                Action::Exit(0) => Some(Exit::Clean),
+                Action::Exit(code) => Some(Exit::Code(code.into())),
+                Action::Success | Action::Start | Action::Fail | Action::Log => None,
+            },
+            phase: match self.action {
+                Action::Success | Action::Fail | Action::Exit(_) => RunPhase::Ended,
+                Action::Start => RunPhase::Started,
+                Action::Log => RunPhase::Noted,
+            },
+            took: None,
+        });
         Ok(report)
     }
+}
+
+/// The last bytes of a text, at most `most`.
+fn last(text: &str, most: usize) -> &str {
+    let from = text.ceil_char_boundary(text.len().saturating_sub(most));
+    text.get(from..).unwrap_or_default()
 }
 
 /// The answer to a ping that was taken. `created`: it has made its check.
@@ -233,14 +256,35 @@ mod tests {
     #[test]
     fn a_run_has_a_uuid_in_any_case() {
         let ping = Ping { check: Check::Uuid(UUID), action: Action::Start };
-        let run = |query: &str| ping.report(&Query::read(query), b"").map(|report| report.run);
+        let run = |query: &str| ping.report(&Query::read(query), b"").map(|report| report.run.unwrap().id);
         assert_eq!(run(""), Ok(None));
-        assert_eq!(run(&format!("rid={}", UUID.to_uppercase())), Ok(Some(UUID.to_owned())));
+        assert_eq!(run(&format!("rid={}", UUID.to_uppercase())), Ok(Some(UUID.into())));
         for wrong in ["rid=", "rid=7", "rid=zzzzzzzz-7d54-4f7e-9f1c-2f0a1b2c3d4e"] {
             assert_eq!(run(wrong).unwrap_err(), Reply::text(400, "invalid uuid format"), "{wrong}");
         }
         assert!(Query::read("create=1").create);
         assert!(!Query::read("create=true").create);
+    }
+
+    #[test]
+    fn a_ping_tells_a_job_of_its_run() {
+        let run = |action, body: &str| {
+            let report = Ping { check: Check::Uuid(UUID), action }.report(&Query::default(), body.as_bytes());
+            let run = report.unwrap().run.unwrap();
+            (run.phase, run.exit, run.output)
+        };
+        assert_eq!(run(Action::Start, "by hand"), (RunPhase::Started, None, None));
+        assert_eq!(run(Action::Success, "done"), (RunPhase::Ended, None, Some("done".to_owned())));
+        assert_eq!(run(Action::Exit(0), ""), (RunPhase::Ended, Some(Exit::Clean), None));
+        assert_eq!(run(Action::Exit(3), ""), (RunPhase::Ended, Some(Exit::Code(3)), None));
+        assert_eq!(run(Action::Fail, ""), (RunPhase::Ended, None, None));
+        assert_eq!(run(Action::Log, "half"), (RunPhase::Noted, None, Some("half".to_owned())));
+        let long = format!("first{}", "é".repeat(4000));
+        let kept = run(Action::Success, &long).2.unwrap();
+        assert!(
+            kept.len() <= MAX_OUTPUT && kept.chars().all(|letter| letter == 'é'),
+            "the end is what matters"
+        );
     }
 
     #[test]

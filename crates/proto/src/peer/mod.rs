@@ -26,7 +26,7 @@ pub mod zabbix;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifesign_core::evidence::{Beat, BeatStatus};
+use lifesign_core::evidence::{Beat, BeatStatus, Run};
 use lifesign_core::model::ServiceId;
 use lifesign_core::time::Wall;
 
@@ -43,8 +43,8 @@ pub struct Report {
     pub message: String,
     /// Metrics by name, as sent.
     pub metrics: Vec<(String, f64)>,
-    /// The client's name for one run, which pairs its start with its end.
-    pub run: Option<String>,
+    /// What it says of one run of a job.
+    pub run: Option<Run>,
     /// When the client expects to report again.
     pub interval: Option<Duration>,
     /// The client's own time.
@@ -73,14 +73,20 @@ impl Report {
         Self { said, message, metrics: Vec::new(), run: None, interval: None, sent_at: None }
     }
 
+    /// Whether it tells of a run and says nothing else: no heartbeat of a service that is no job. A job that starts again
+    /// and again without ever ending would seem well.
+    pub fn is_for_jobs(&self) -> bool {
+        matches!(self.said, Said::Started | Said::Logged)
+    }
+
     /// The heartbeat that it is for `service`; `None` where it is none. A message longer than `limits` allow is cut;
     /// metrics that they do not allow are left out, since the client's own monitor would have taken them.
     pub fn beat(self, service: ServiceId, limits: &Limits) -> Option<Beat> {
         let status = match self.said {
             Said::Alive => BeatStatus::Alive,
+            Said::Started | Said::Logged if self.run.is_some() => BeatStatus::Alive,
             Said::Fail => BeatStatus::Fail,
             Said::Stopping => BeatStatus::Stopping,
-            // A job that starts again and again without ever ending would seem well.
             Said::Started | Said::Logged => return None,
         };
         let mut metrics: Vec<(Arc<str>, f64)> = Vec::new();
@@ -97,6 +103,7 @@ impl Report {
             metrics,
             message: Some(fit(&self.message, limits.message_bytes).to_owned()),
             interval: self.interval,
+            run: self.run,
             ..Beat::alive(service)
         })
     }

@@ -55,6 +55,11 @@ impl Client {
 }
 
 impl Client {
+    /// Whether it is in one of these networks, as far as its address tells.
+    pub(crate) fn is_in(self, networks: &[Network]) -> bool {
+        self.address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
+    }
+
     /// Whether it is on this host, as far as its address tells.
     pub(crate) fn is_local(self) -> bool {
         self.address.is_some_and(|address| address.is_loopback())

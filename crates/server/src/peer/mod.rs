@@ -32,6 +32,8 @@ pub struct PeerTable {
     pub vigil: BTreeMap<String, ServiceId>,
     /// Consul: ids of TTL checks.
     pub consul: BTreeMap<String, ServiceId>,
+    /// Consul: networks whose clients need no token.
+    pub consul_from: Vec<Network>,
     /// Nagios: `HOST;SERVICE` and `HOST`.
     pub nagios: BTreeMap<String, ServiceId>,
     /// StatsD: names, of which others begin with a dot behind.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{Method, Request};
 use lifesign_core::model::ServiceId;
@@ -99,6 +100,39 @@ async fn a_ping_is_answered_as_healthchecks_answers_it() {
     ] {
         assert_eq!(ping(Method::GET, path, "").await, (status, words.to_owned()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_ping_tells_a_job_of_its_run_and_rid_pairs_beginning_and_end() {
+    let mut spec = spec(&["orders", "billing"]);
+    let every = lifesign_core::job::Schedule::Every(Duration::from_secs(86_400));
+    spec.services[0].unit = None;
+    spec.services[0].heartbeat = None;
+    spec.services[0].job = Some(lifesign_core::job::JobSpec {
+        schedule: every,
+        grace: Duration::from_secs(60),
+        max_runtime: None,
+    });
+    let house = House::build(Plan { peers: table(), spec, ..Plan::default() }).await;
+    let ping = async |tail: &str, body: &str| {
+        let reply = call(&house, Method::POST, &format!("/ping/{UUID}{tail}"), None, body).await;
+        assert_eq!(reply.status, 200, "{tail}");
+        house.get("/api/v1/services/orders").await.json()
+    };
+    let other = UUID.replace("f3b1", "aaaa");
+    ping(&format!("/start?rid={UUID}"), "").await;
+    let shown = ping(&format!("/start?rid={other}"), "").await;
+    assert_eq!(shown["job"]["running"].as_array().unwrap().len(), 2, "{shown}");
+    let shown = ping(&format!("/0?rid={UUID}"), "4 tables").await;
+    assert_eq!(shown["job"]["running"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!(shown["job"]["running"][0]["id"], *other);
+    assert_eq!(shown["job"]["last_run"]["output"], "4 tables");
+    assert_eq!(shown["state"], "up");
+    let noted = ping("/log", "half way").await;
+    assert_eq!((&noted["state"], &noted["job"]["last_run"]), (&shown["state"], &shown["job"]["last_run"]));
+    let shown = ping(&format!("/9?rid={other}"), "no space left").await;
+    assert_eq!((&shown["state"], &shown["reason"]), (&json!("down"), &json!("crashed")));
+    assert_eq!(shown["job"]["last_run"]["exit_code"], 9);
 }
 
 #[tokio::test]
@@ -248,6 +282,22 @@ async fn a_ttl_check_of_consul_passes_warns_fails_and_is_listed() {
     assert_eq!(listed["service:orders"]["CheckID"], "service:orders");
     assert_eq!(listed["service:orders"]["Name"], "orders");
     assert_eq!(put("deregister/service:orders", "").await, ok);
+}
+
+#[tokio::test]
+async fn clients_of_consul_need_no_token_where_that_is_configured_and_browsers_always_do() {
+    let from = vec!["127.0.0.1".parse().unwrap()];
+    let peers = PeerTable { consul_from: from, ..table() };
+    let house = House::build(Plan { peers, ..Plan::default() }).await;
+    let pass = "/v1/agent/check/pass/service:orders";
+    // As an older client does it.
+    assert_eq!(call(&house, Method::GET, pass, None, "").await.status, 200);
+    assert!(is_beating(&house, "orders").await);
+    for header in
+        [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site"), ("x-consul-token", "wrong")]
+    {
+        assert_eq!(call(&house, Method::GET, pass, Some(header), "").await.status, 403, "{header:?}");
+    }
 }
 
 #[tokio::test]

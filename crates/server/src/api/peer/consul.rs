@@ -1,9 +1,11 @@
 //! `/v1/agent/check…`: TTL checks of Consul. The token is one that may write: `X-Consul-Token`, a bearer, or `?token=`.
+//!
+//! Many clients send no token with a TTL check, so `peers.consul_from` can name networks that need none. A page in a
+//! browser there could send such a request too; browsers say so, and are refused.
 
-use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
-use http::HeaderMap;
+use http::header;
 use lifesign_core::model::{CheckKind, ServiceId, State as Health};
 use lifesign_proto::peer::Reply;
 use lifesign_proto::peer::consul::{
@@ -13,7 +15,7 @@ use lifesign_proto::peer::consul::{
 
 use super::{answer, bearer, beginning, hand_in, may, not_reached};
 use crate::AppState;
-use crate::auth::Privilege;
+use crate::auth::{Client, Privilege};
 
 /// Bytes of a body that are read.
 const LONGEST: usize = 64 * 1024;
@@ -23,17 +25,16 @@ pub(super) async fn change(
     State(state): State<AppState>,
     Path((verb, id)): Path<(String, String)>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
     let query = query.unwrap_or_default();
-    if !is_allowed(&state, &headers, &query, Privilege::Write) {
+    if !is_allowed(&state, &request, &query, Privilege::Write) {
         return answer(forbidden());
     }
     let Some(service) = find(&state, &id) else { return answer(unknown(&id)) };
     let report = match (verb.as_str(), Status::of_verb(&verb)) {
         (_, Some(status)) => Ok(read_verb(status, &query)),
-        ("update", None) => read_update(&beginning(body, LONGEST, &state.limits).await),
+        ("update", None) => read_update(&beginning(request.into_body(), LONGEST, &state.limits).await),
         ("deregister", None) => Ok(deregistered()),
         (_, None) => Err(Reply::text(404, "Invalid URL path: not a recognized HTTP API endpoint")),
     };
@@ -47,13 +48,12 @@ pub(super) async fn change(
 pub(super) async fn register(
     State(state): State<AppState>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
-    if !is_allowed(&state, &headers, &query.unwrap_or_default(), Privilege::Write) {
+    if !is_allowed(&state, &request, &query.unwrap_or_default(), Privilege::Write) {
         return answer(forbidden());
     }
-    match read_registration(&beginning(body, LONGEST, &state.limits).await) {
+    match read_registration(&beginning(request.into_body(), LONGEST, &state.limits).await) {
         Ok(id) if find(&state, &id).is_some() => answer(taken()),
         Ok(id) => answer(unknown(&id)),
         Err(refused) => answer(refused),
@@ -64,9 +64,9 @@ pub(super) async fn register(
 pub(super) async fn list(
     State(state): State<AppState>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    if !is_allowed(&state, &headers, &query.unwrap_or_default(), Privilege::Read) {
+    if !is_allowed(&state, &request, &query.unwrap_or_default(), Privilege::Read) {
         return answer(forbidden());
     }
     let table = state.peers.table();
@@ -103,14 +103,19 @@ fn find(state: &AppState, id: &str) -> Option<ServiceId> {
     state.peers.table().consul.get(id).cloned()
 }
 
-fn is_allowed(state: &AppState, headers: &HeaderMap, query: &str, privilege: Privilege) -> bool {
+fn is_allowed(state: &AppState, request: &Request, query: &str, privilege: Privilege) -> bool {
+    let headers = request.headers();
     let header = headers.get("x-consul-token").and_then(|value| value.to_str().ok());
     let in_query = || {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         pairs.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned())
     };
-    match header.or_else(|| bearer(headers)) {
-        Some(token) => may(state, Some(token), privilege),
-        None => may(state, in_query().as_deref(), privilege),
+    let token = header.or_else(|| bearer(headers)).map(str::to_owned).or_else(in_query);
+    match token.filter(|token| !token.is_empty()) {
+        Some(token) => may(state, Some(&token), privilege),
+        None => {
+            let is_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+            !is_browser && Client::of(request).is_in(&state.peers.table().consul_from)
+        }
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn router() -> Router<AppState> {
         .route("/reporter/{probe}/{node}/{replica}/", delete(vigil::leave))
         .route("/v1/agent/checks", get(consul::list))
         .route("/v1/agent/check/register", put(consul::register))
-        .route("/v1/agent/check/{verb}/{*id}", put(consul::change))
+        // Older clients, and older Consuls, change checks by GET.
+        .route("/v1/agent/check/{verb}/{*id}", put(consul::change).get(consul::change))
         .route("/nagios/commands", post(nagios::commands))
         .route("/v1/actions/process-check-result", post(nagios::action))
 }
@@ -66,6 +67,17 @@ async fn hand_in(
     taken: Reply,
     unknown: Reply,
 ) -> Response {
+    if report.is_for_jobs() {
+        let asked = service.clone();
+        let is_job = state.engine.read(move |engine, now| {
+            engine.service(asked.as_str(), now).is_some_and(|service| service.job.is_some())
+        });
+        match is_job.await {
+            Ok(true) => {}
+            Ok(false) => return answer(taken),
+            Err(unreached) => return not_reached(unreached),
+        }
+    }
     let Some(beat) = report.beat(service.clone(), &state.limits.heartbeats) else { return answer(taken) };
     match state.take_beats(vec![beat]).await.map(|mut taken| taken.pop()) {
         Ok(Some(Ok(_))) => answer(taken),
