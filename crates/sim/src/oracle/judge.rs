@@ -408,6 +408,9 @@ impl Oracle {
             return;
         }
         let due = bounds::must_be_noticed(spec, watch, trouble, self.stalled, &self.lives);
+        // While its unit was last seen between two states nobody is judged, and that it is over is news too.
+        let news = if watch.evidence.is_changing() { bounds::NEWS } else { Duration::ZERO };
+        let due = due.map(|due| due + news);
         if due.is_some_and(|due| run > due) {
             let text = format!(
                 "{} is {trouble:?} for {:?} and has no incident; it is called {} ({:?})",

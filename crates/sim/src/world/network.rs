@@ -140,7 +140,9 @@ impl World {
         self.link(host, Input::Link { host: name, connected: true });
         for (since, input) in std::mem::take(&mut self.truth.hosts[host].spool) {
             let age = self.now.since(since);
-            self.link(host, Input::Late { age, input: Box::new(input) });
+            // As the real link does: what an order came to is wanted however late it comes.
+            let late = !matches!(input, Input::ActionDone(_));
+            self.link(host, if late { Input::Late { age, input: Box::new(input) } } else { input });
         }
         self.look_at_all(host);
     }
