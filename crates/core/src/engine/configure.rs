@@ -67,7 +67,8 @@ impl Engine {
         let mut service = Service::new(ix, spec.clone(), turn.now, turn.wall);
         let mut grace = judge::first_grace(spec, turn.now);
         let mut waited = Duration::ZERO;
-        let mut first_seen = spec.job.is_some();
+        // Whether nothing is known of its runs yet; without a job there is nothing to know.
+        let mut first_seen = true;
         let moment = jobs::moment(&self.clock, turn);
         service.job = spec.job.clone().map(|job| Box::new(Job::new(job, moment)));
         if let Some(memory) = self.past.remove(&spec.id) {
@@ -102,6 +103,11 @@ impl Engine {
                     // It said so itself, and nobody else can: its word stands until it is heard again.
                     service.beat_status = BeatStatus::Stopping;
                 }
+            } else if !first_seen && matches!(memory.state, State::Up | State::Degraded | State::Down) {
+                // What is known of its runs outlives us, and so does what was made of it.
+                service.state = memory.state;
+                service.reason = memory.reason;
+                service.since = memory.since;
             }
             // A sender heard in an earlier life must be heard again, after its fair chance. What that life
             // listened in vain counts: frequent restarts must not hide a death.
@@ -118,7 +124,11 @@ impl Engine {
         self.hearts.push(heart);
         self.by_id.insert(spec.id.clone(), ix);
         self.services.push(service);
-        if first_seen {
+        if !first_seen {
+            let service = &self.services[ix.0 as usize];
+            let detail = self.describe(ix.0 as usize, service.state, service.reason, turn.now);
+            self.services[ix.0 as usize].detail = detail;
+        } else if spec.job.is_some() {
             // A restart must not put off its first due time.
             self.remember(ix, turn);
         }

@@ -45,7 +45,7 @@ impl Engine {
                 more => format!("{first}; and {more} more"),
             }
         };
-        if let Some(text) = self.describe_job(index, reason, now) {
+        if let Some(text) = self.describe_job(index, reason) {
             return text;
         }
         match (state, reason) {

@@ -38,6 +38,10 @@ impl Engine {
             Noticed::Succeeded | Noticed::Failed => {
                 let last = self.services[index].job.as_ref().and_then(|job| job.recent().first()).cloned();
                 let output = last.as_ref().and_then(|last| last.output.clone());
+                // Another failure of the same kind, or another success, is no change of state.
+                let service = &self.services[index];
+                let detail = self.describe(index, service.state, service.reason, turn.now);
+                self.services[index].detail = detail;
                 if let Some(last) = last {
                     self.note(ix, "evidence", format!("a run ended: {}", ending(&last)), turn);
                 }
@@ -90,7 +94,7 @@ impl Engine {
     }
 
     /// One sentence with the evidence behind the state of a job; `None` where its runs do not explain it.
-    pub(super) fn describe_job(&self, index: usize, reason: Option<Reason>, now: Mono) -> Option<String> {
+    pub(super) fn describe_job(&self, index: usize, reason: Option<Reason>) -> Option<String> {
         let job = self.services[index].job.as_ref()?;
         let evidence = job.evidence();
         match (evidence, reason) {
@@ -111,10 +115,7 @@ impl Engine {
                 job.recent().first().map(|last| format!("its last run failed: {}", ending(last)))
             }
             (JobEvidence::Ok, None) => {
-                let last = job.recent().first()?;
-                let next = job.grace_left(now).is_none().then(|| job.next_due(last.ended_at)).flatten();
-                let next = next.map_or(String::new(), |due| format!("; the next is due at {}", due.from));
-                Some(format!("its last run was well: {}{next}", ending(last)))
+                job.recent().first().map(|last| format!("its last run was well: {}", ending(last)))
             }
             _ => None,
         }

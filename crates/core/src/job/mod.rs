@@ -31,9 +31,9 @@ pub use self::run::{Going, JobMemory, RunRecord};
 pub use self::watch::{Job, Moment, Noticed};
 use crate::time::Wall;
 
-/// For so long a reporter that could not reach us is expected to try again. An absence of ours that is shorter
-/// loses no news; a longer one is held against no job.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// An absence of ours that is not longer loses no news: whoever could not reach us tries again for two minutes, and
+/// waits at most ten seconds before a try, which may take as long. A longer absence is held against no job.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// A run that begins this early (or half of the time to the due time after it, if that is less) counts for the
 /// due time ahead: the clock of its host may be ahead of ours.
 pub const EARLY: Duration = Duration::from_secs(60);

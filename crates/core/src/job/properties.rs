@@ -89,6 +89,64 @@ impl Naive {
     }
 }
 
+/// A job that runs in time, and tells of it as `lifesign exec` does, to a lifesign that is away now and then.
+struct Punctual {
+    job: Job,
+    spec: JobSpec,
+    /// What a next life would know.
+    written: super::JobMemory,
+    now: u64,
+    /// Virtual time stands still while we are stopped.
+    frozen: u64,
+}
+
+impl Punctual {
+    fn moment(&self, at: u64) -> Moment {
+        let real = moment(at);
+        Moment { mono: real.mono.back(Duration::from_millis(self.frozen)), ..real }
+    }
+
+    /// Lets time pass while we are there. False: the job was called overdue, or too long.
+    fn live(&mut self, until: u64) -> bool {
+        let mut snapshot = self.now + 30_000;
+        while self.now < until {
+            let wants = self.job.next_deadline().since(self.moment(self.now).mono);
+            let wants = u64::try_from(wants.as_millis()).unwrap_or(u64::MAX).max(1);
+            self.now = self.now.saturating_add(wants).min(until).min(snapshot);
+            let noticed = self.job.advance(self.moment(self.now));
+            if self.now >= snapshot {
+                snapshot += 30_000;
+            }
+            if noticed != super::Noticed::Nothing || self.job.is_awaited() {
+                self.written = self.job.memory(self.moment(self.now));
+            }
+            if matches!(self.job.evidence(), JobEvidence::Overdue | JobEvidence::TooLong) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// We are gone until then; `stopped`: and the same afterwards, else another life begins.
+    fn away(&mut self, until: u64, stopped: bool) {
+        let gone = until - self.now;
+        self.now = until;
+        if stopped {
+            self.frozen += gone;
+            let now = self.moment(until);
+            self.job.absent(now, Duration::from_millis(gone));
+        } else {
+            self.job = Job::restore(self.spec.clone(), self.written.clone(), self.moment(until));
+        }
+    }
+
+    fn tell(&mut self, run: Run) {
+        let now = self.moment(self.now);
+        self.job.report(now, Duration::ZERO, BeatStatus::Alive, Some(run), None);
+        self.written = self.job.memory(now);
+    }
+}
+
 /// Steps the job as the engine would: at each of its deadlines.
 fn let_pass(job: &mut Job, from: u64, to: u64) {
     let mut at = from;
@@ -132,6 +190,64 @@ proptest! {
         }
         let_pass(&mut job, at, at + tail);
         prop_assert_eq!(job.evidence(), naive.evidence(at + tail), "at the end, {}", at + tail);
+    }
+
+    /// Neither restarts nor stops of our own, short or long, make a job overdue or too long that runs in time.
+    #[test]
+    fn our_own_absence_is_held_against_no_job(
+        absences in prop::collection::vec((1u64..1_500_000, 600u64..400_000, any::<bool>()), 1..8),
+        runs in prop::collection::vec((0u64..60_000, 1u64..150_000), 24)
+    ) {
+        let minute = 60_000;
+        let schedule = Schedule::Calendar(Calendar::new(["*/10 * * * *"], "UTC").unwrap());
+        let spec = JobSpec {
+            schedule: schedule.clone(),
+            grace: Duration::from_millis(4 * minute),
+            max_runtime: Some(Duration::from_millis(3 * minute)),
+        };
+        let job = Job::new(spec.clone(), moment(0));
+        let mut world = Punctual { written: job.memory(moment(0)), job, spec, now: 0, frozen: 0 };
+        // (begins, ends) of absences; each leaves us half a minute at least.
+        let mut from = 0;
+        let absences: Vec<(u64, u64, bool)> = absences
+            .into_iter()
+            .map(|(gap, length, stopped)| {
+                let begin = from + 30_000 + gap;
+                from = begin + length;
+                (begin, from, stopped)
+            })
+            .collect();
+        // When a report made at `at` arrives, if its maker tries until `last`.
+        let arrives = |at: u64, last: u64| {
+            let away = absences.iter().find(|(begin, end, _)| (*begin..*end).contains(&at));
+            match away {
+                None => Some(at),
+                // The next try, at most ten seconds after our return; we are there for half a minute.
+                Some((_, end, _)) => (end + 9_000 <= last).then_some(end + 9_000),
+            }
+        };
+        let mut news: Vec<(u64, Run)> = Vec::new();
+        let mut at = moment(0).wall;
+        for (index, (late, took)) in runs.into_iter().enumerate() {
+            let due = schedule.after(at).unwrap().from;
+            at = due;
+            let start = u64::try_from(due.as_millis() - EPOCH).unwrap() + late;
+            let id = Some(format!("{index}").into());
+            let end = start + took;
+            let took = Some(Duration::from_millis(took));
+            news.extend(arrives(start, end).map(|at| (at, Run { id: id.clone(), ..Run::started() })));
+            news.extend(arrives(end, end + 120_000).map(|at| (at, Run { id, took, ..Run::ended() })));
+        }
+        news.sort_by_key(|(at, _)| *at);
+        let mut absences = absences.iter().peekable();
+        for (at, run) in news {
+            while let Some((begin, end, stopped)) = absences.next_if(|(begin, _, _)| *begin <= at) {
+                prop_assert!(world.live(*begin), "before {} at {}", begin, world.now);
+                world.away(*end, *stopped);
+            }
+            prop_assert!(world.live(at), "{:?} before {:?} at {}", world.job.evidence(), run, world.now);
+            world.tell(run);
+        }
     }
 
     /// Whatever is told, a restart that takes no time changes nothing.

@@ -2,8 +2,8 @@
 //!
 //! The job comes first. It starts at once, whether or not a server answers; its output passes through, signals
 //! reach it, and its exit code is ours. Reports are made beside it: that of the beginning for as long as the job
-//! runs, that of the end for `--report-for` after it, two minutes unless said otherwise, which is as long as the engine
-//! waits for news that its own absence has delayed.
+//! runs, that of the end for `--report-for` after it, two minutes unless said otherwise: the engine counts on that when it
+//! was away itself (`lifesign_core::job::PATIENCE`).
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

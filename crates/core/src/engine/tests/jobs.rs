@@ -307,7 +307,7 @@ fn a_short_absence_leaves_time_for_what_is_told_again() {
     let mut world = World::new(spec.clone());
     world.beat("backup");
     world.pass(HOUR + 59 * SECOND);
-    let mut next = world.reborn(spec, 90 * SECOND);
+    let mut next = world.reborn(spec, 60 * SECOND);
     assert_eq!(next.state("backup"), (State::Up, None), "what was known is known");
     next.pass(50 * SECOND);
     assert_eq!(next.state("backup"), (State::Up, None));
