@@ -11,7 +11,7 @@
 //! | [`Page`] | a mapped file | named section | mode and group; access list | what the sender says |
 //! | [`registry`] | – | change notification | access list of the key | – |
 //! | [`mod@file`] | mode and group of the folder | access list of the folder | the owner (Linux) |
-//! | [`notify`] | `sd_notify` | – | mode of the socket | `SCM_CREDENTIALS` |
+//! | [`notify()`] | `sd_notify` | – | mode of the socket | `SCM_CREDENTIALS` |
 //! | [`mod@udp`] | loopback | loopback | the secret in the datagram | – |
 //!
 //! A way that a system does not have answers [`io::ErrorKind::Unsupported`].
