@@ -208,6 +208,10 @@ pub struct Memory {
     pub incident: Option<IncidentId>,
     /// Times of past restarts inside the budget's window, oldest first.
     pub restarts: Vec<Wall>,
+    /// Whether a restart had been ordered and its end not seen: the system may still be at it, and its stop is
+    /// nobody's wish.
+    #[serde(default)]
+    pub restarting: bool,
     /// What is known of its runs, where it is a job.
     #[serde(default)]
     pub job: Option<Box<JobMemory>>,

@@ -195,8 +195,9 @@ fn record_memory(db: &Connection, memory: &Memory) -> Result<()> {
     let restarts: Vec<i64> = memory.restarts.iter().map(|at| at.as_millis()).collect();
     db.prepare_cached(
         "INSERT OR REPLACE INTO memories
-           (service, state, reason, since, last_heartbeat_at, paused, incident, restarts, silence, job)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+           (service, state, reason, since, last_heartbeat_at, paused, incident, restarts, silence, job,
+            restarting)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         memory.service.as_str(),
@@ -209,6 +210,7 @@ fn record_memory(db: &Connection, memory: &Memory) -> Result<()> {
         to_json(&restarts)?,
         i64::try_from(memory.silence.as_millis()).unwrap_or(i64::MAX),
         to_json(&memory.job)?,
+        memory.restarting,
     ])?;
     Ok(())
 }

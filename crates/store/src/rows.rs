@@ -187,6 +187,7 @@ pub(crate) fn memory(row: &Row<'_>) -> Result<Memory> {
         paused: row.get("paused")?,
         incident: get_option(row, "incident")?,
         restarts: restarts.into_iter().map(Wall::from_millis).collect(),
+        restarting: row.get("restarting")?,
         job: json(row, "job")?,
     })
 }

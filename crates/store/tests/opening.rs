@@ -168,10 +168,10 @@ fn version_1(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_schema_of_version_3_is_the_golden_one() {
+fn the_schema_of_version_4_is_the_golden_one() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    assert_is_golden(&schema_of(&dir.path().join("lifesign.db")), "schema-v3.sql");
+    assert_is_golden(&schema_of(&dir.path().join("lifesign.db")), "schema-v4.sql");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_store_of_version_1_is_upgraded_with_everything_in_it_and_a_copy_beside_it()
     assert_eq!(block_on(store.transitions(service("web"), at(1500), 10)).unwrap()[0].facts.len(), 1);
     drop(store);
 
-    assert_is_golden(&schema_of(&file), "schema-v3.sql");
+    assert_is_golden(&schema_of(&file), "schema-v4.sql");
     let copy = schema_of(&dir.path().join("lifesign.db.v1.bak"));
     assert!(copy.contains("user_version: Integer(1)") && !copy.contains("silence"), "{copy}");
 }

@@ -80,6 +80,10 @@ impl Engine {
             service.last_beat = memory.last_heartbeat_at;
             service.remembered_beat = memory.last_heartbeat_at;
             service.remedy.restore(memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at))));
+            if memory.restarting {
+                // Its stop may be our own, ordered by a life that did not see its end.
+                service.remedy.resume(turn.now);
+            }
             if let Some((record, timeline)) = memory
                 .incident
                 .filter(|_| on(Rule::RestoreIncidents))
@@ -89,11 +93,6 @@ impl Engine {
                 service.reason = memory.reason;
                 service.since = memory.since;
                 service.detail = "as it was before lifesign started".to_owned();
-                // Its stop may be our own, ordered by a life that did not see its end.
-                let last = timeline.iter().rev().find(|entry| entry.what.starts_with("restart_"));
-                if last.is_some_and(|entry| entry.what.as_ref() == "restart_started") {
-                    service.remedy.resume(turn.now);
-                }
                 service.incident = Some(OpenIncident { record, timeline, process: None });
             } else if memory.state == State::Down && memory.reason == Some(Reason::StoppedByOperator) {
                 service.state = memory.state;

@@ -466,6 +466,9 @@ impl Engine {
                 let grace = judge::first_grace(&self.services[index].spec, turn.now);
                 self.hearts[index].wait(turn.now, Duration::ZERO, grace);
             }
+            if (another || was_stopped) && self.services[index].remedy.is_resumed() {
+                self.end_resumed(index, turn);
+            }
         }
         let output = report.last_output.clone();
         self.services[index].unit = Some((turn.wall, report));
@@ -578,7 +581,7 @@ impl Engine {
             (true, Err(why)) if report.refused => self.refuse_restart(index, &why, turn),
             (true, result) => self.finish_restart(index, result, turn),
             // Given up already, or ordered by an earlier life: its stop may still be told.
-            (false, Ok(_)) => self.expect_late_stop(index, turn.now),
+            (false, Ok(_)) => self.end_resumed(index, turn),
             (false, Err(_)) => {}
         }
         Answer::Done

@@ -176,6 +176,18 @@ impl Engine {
         self.services[index].late_stop_until = now + LATE_STOP;
     }
 
+    /// A restart that an earlier life ordered has shown its end, and nobody answers for it: what is stopped from now
+    /// on is stopped by others.
+    pub(super) fn end_resumed(&mut self, index: usize, turn: &mut Turn<'_>) {
+        self.expect_late_stop(index, turn.now);
+        let service = &mut self.services[index];
+        if service.remedy.is_resumed() {
+            service.remedy.step = if service.incident.is_some() { Step::Proving } else { Step::Idle };
+            let ix = service.ix;
+            self.remember(ix, turn);
+        }
+    }
+
     /// The agent answered, or did not.
     pub(super) fn finish_restart(
         &mut self,
@@ -212,6 +224,7 @@ impl Engine {
                 self.note(ix, "restart_failed", why, turn);
             }
         }
+        self.remember(ix, turn);
         self.reconsider(ix, turn);
     }
 

@@ -284,6 +284,7 @@ impl Service {
             paused: self.paused,
             incident: self.incident.as_ref().map(|open| open.record.id),
             restarts,
+            restarting: self.remedy.is_running(),
             job: job.map(Box::new),
         }
     }

@@ -120,6 +120,7 @@ pub(crate) fn memory(name: &str, incident: Option<u64>) -> Memory {
         paused: false,
         incident: incident.map(IncidentId),
         restarts: vec![at(500), at(600)],
+        restarting: false,
         job: None,
     }
 }

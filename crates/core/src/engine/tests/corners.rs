@@ -420,6 +420,7 @@ fn an_operators_stop_is_remembered_over_a_restart_of_lifesign() {
         paused: true,
         incident: None,
         restarts: Vec::new(),
+        restarting: false,
         job: None,
     };
     let mut world =

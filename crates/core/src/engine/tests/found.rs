@@ -420,3 +420,40 @@ fn the_stop_of_a_restart_that_was_answered_too_late_is_nobodys_order() {
     assert_eq!(world.state("web"), (State::Up, None));
     assert_eq!(world.incidents(), (1, 0), "the new process has yet to prove itself");
 }
+
+#[test]
+fn the_stop_of_a_restart_that_an_earlier_life_ordered_is_nobodys_wish() {
+    let spec = one(with_unit(service("worker")));
+    let mut world = World::new(spec.clone());
+    world.running("worker", 7);
+    // No incident tells of it: a person wants it, of a service that is well.
+    world.give(Input::Order { by: "anna".into(), order: Order::Restart(id("worker")) });
+    assert!(world.last_memory().restarting);
+
+    let mut next = world.restarted(&spec, SECOND);
+    next.running("worker", 7);
+    next.unit("worker", ordered());
+    next.unit("worker", UnitState::Starting);
+    next.running("worker", 8);
+    assert_eq!(next.state("worker"), (State::Up, None));
+    let stopped = next.transitions().iter().any(|line| line.contains("stopped_by_operator"));
+    assert!(!stopped, "{:?}", next.transitions());
+
+    assert!(!next.last_memory().restarting, "its end was seen");
+    next.pass(10 * SECOND);
+    next.unit("worker", ordered());
+    assert_eq!(next.state("worker"), (State::Down, Some(Reason::StoppedByOperator)), "this one is another's");
+}
+
+#[test]
+fn a_restart_that_was_answered_explains_no_stop_in_the_next_life() {
+    let spec = one(with_unit(service("worker")));
+    let mut world = World::new(spec.clone());
+    world.running("worker", 7);
+    world.give(Input::Order { by: "anna".into(), order: Order::Restart(id("worker")) });
+    world.action_done("worker", 8);
+    let mut next = world.restarted(&spec, SECOND);
+    next.running("worker", 8);
+    next.unit("worker", ordered());
+    assert_eq!(next.state("worker"), (State::Down, Some(Reason::StoppedByOperator)));
+}
