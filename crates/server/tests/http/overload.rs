@@ -15,7 +15,7 @@ use crate::house::{Hand, House, Plan, service, wait_for};
 const SECOND: u64 = 1000;
 
 /// Holds the loop up until what is returned is dropped.
-async fn hold_up(engine: &EngineHandle) -> mpsc::Sender<()> {
+pub(crate) async fn hold_up(engine: &EngineHandle) -> mpsc::Sender<()> {
     let (release, released) = mpsc::channel::<()>();
     let (held, is_held) = tokio::sync::oneshot::channel();
     let engine = engine.clone();

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{Method, Request};
+use lifesign_core::evidence::Beat;
 use lifesign_core::model::ServiceId;
 use lifesign_proto::peer::zabbix;
 use lifesign_server::auth::Digest;
+use lifesign_server::engine::Unreached;
 use lifesign_server::limits::Limits;
 use lifesign_server::peer::{GatusEndpoint, Opened, PeerTable, Sockets};
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use crate::house::{GUEST, House, Plan, Reply, SENDER, spec, wait_for};
+use crate::overload::hold_up;
 
 const UUID: &str = "f3b1c9f0-7d54-4f7e-9f1c-2f0a1b2c3d4e";
 const PUSH: &str = "a-push-token-of-32-letters-long1";
@@ -420,4 +423,62 @@ async fn a_rate_is_held_with_429_and_a_time_to_wait() {
         *statuses.entry(reply.status.as_u16()).or_insert(0) += 1;
     }
     assert!(statuses[&429] >= 1 && statuses[&200] >= 1, "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_queue_is_said_in_every_peers_way_and_nothing_is_lost_silently() {
+    let (house, _, zabbix) = house_with_sockets("127.0.0.0/8").await;
+    let release = hold_up(&house.state.engine).await;
+    let engine = house.state.engine.clone();
+    // Whoever finds no room ends the filling; the others wait for their answers.
+    let (full, is_full) = tokio::sync::oneshot::channel();
+    let filling = tokio::spawn(async move {
+        let mut waiting = tokio::task::JoinSet::new();
+        loop {
+            let filler = engine.clone();
+            waiting.spawn(async move { filler.beats(vec![Beat::alive(id("billing"))]).await });
+            tokio::task::yield_now().await;
+            if waiting.try_join_next().is_some_and(|refused| refused.unwrap() == Err(Unreached::Busy)) {
+                full.send(()).unwrap();
+                return waiting.join_all().await;
+            }
+        }
+    });
+    is_full.await.unwrap();
+    let token = format!("Bearer {SENDER}");
+    for (method, path, body) in [
+        (Method::GET, format!("/ping/{UUID}"), ""),
+        (Method::POST, format!("/ping/{UUID}/3"), "no room"),
+        (Method::GET, format!("/api/push/{PUSH}"), ""),
+        (Method::POST, "/api/v1/endpoints/core_orders/external?success=true".to_owned(), ""),
+        (Method::PUT, "/v1/agent/check/pass/service:orders".to_owned(), ""),
+        (
+            Method::POST,
+            "/reporter/shop/web-01/".to_owned(),
+            r#"{"replica":"a","interval":30,"health":"healthy"}"#,
+        ),
+        (Method::POST, "/nagios/commands".to_owned(), "[1] PROCESS_HOST_CHECK_RESULT;web-01;0;OK"),
+    ] {
+        let reply = call(&house, method, &path, Some(("authorization", token.as_str())), body).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("retry-after")),
+            (429, "1"),
+            "{path}: {}",
+            reply.body
+        );
+    }
+    let request =
+        json!({"request": "sender data", "data": [{"host": "web-01", "key": "orders.queue", "value": "1"}]});
+    let answer = trap(zabbix, &zabbix::frame(request.to_string().as_bytes())).await;
+    assert_eq!(answer["response"], "failed", "{answer}");
+    drop(release);
+    filling.await.unwrap();
+    // All of these were counted: seven by HTTP, one by TCP.
+    wait_for("the refusals to be counted", async || {
+        let metrics = house.get("/metrics").await.body;
+        let busy = metrics.lines().find(|line| line.contains("heartbeats_refused_total{reason=\"busy\"}"))?;
+        (busy.rsplit(' ').next().unwrap().parse::<u32>().unwrap() >= 8).then_some(())
+    })
+    .await;
+    assert_eq!(call(&house, Method::GET, &format!("/ping/{UUID}"), None, "").await.status, 200);
 }
