@@ -185,13 +185,20 @@ fn carry_out(verb: &str, name: &str, limit: Duration) -> Result<(), ServiceError
 }
 
 /// What the process that systemd tried last wrote down as the reason why it could not start.
+///
+/// Found by its number: which unit and which run of it a line belongs to the journal looks up when it takes the line,
+/// and of a process that has ended by then it finds nothing.
 fn last_words(unit: &str) -> Option<String> {
-    let shown = systemctl(&["show", "-p", "InvocationID", "--value", unit]).ok()?;
-    let run_of = format!("_SYSTEMD_INVOCATION_ID={}", String::from_utf8_lossy(&shown.stdout).trim());
+    let shown = systemctl(&["show", "-p", "ExecMainPID,ExecMainStartTimestamp", unit]).ok()?;
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let process = format!("_PID={}", value("ExecMainPID")?);
+    let since = format!("--since={}", value("ExecMainStartTimestamp")?);
     // What has just been written may not have arrived.
     let _ = run(&["journalctl", "--sync"]);
     let event = format!("LIFESIGN_EVENT={START_FAILED}");
-    let found = run(&["journalctl", "--no-pager", "-q", "-n", "1", "-o", "cat", &run_of, &event]).ok()?;
+    let found =
+        run(&["journalctl", "--no-pager", "-q", "-n", "1", "-o", "cat", &since, &process, &event]).ok()?;
     let text = String::from_utf8_lossy(&found.stdout).trim().to_owned();
     (found.status.success() && !text.is_empty()).then_some(text)
 }
