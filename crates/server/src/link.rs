@@ -120,6 +120,13 @@ impl Desk {
             if part.text != line.part.text {
                 line.send(watch(&part));
             }
+            // A service of another name is a new one, of which the engine has heard nothing.
+            let now = self.0.clock.now().mono.as_nanos();
+            for (local, global) in &part.services {
+                if line.part.services.get(local) != Some(global) {
+                    line.send((format!("look-{global}-{now}"), Order::Look { service: local.clone() }));
+                }
+            }
             line.part = part;
         }
     }

@@ -236,6 +236,7 @@ mod tests {
         assert_eq!(read(&mut spool, 2), [1, 2]);
         assert_eq!(spool.waiting(), 1);
         // It dies before anything was acknowledged.
+        drop(spool);
         let mut spool = Spool::open(dir.path(), 1 << 20).unwrap();
         spool.push(&[kept(4)]).unwrap();
         assert_eq!(read(&mut spool, 9), [1, 2, 3, 4]);
