@@ -33,10 +33,10 @@ pub(crate) struct Sim {
 }
 
 impl Sim {
-    /// What CI runs: the seeds before the first that still breaks a promise (`docs/detection.md`); 10 000 are the aim.
+    /// What CI runs.
     pub(crate) fn of_ci() -> Self {
         Self {
-            seeds: 6_376,
+            seeds: 10_000,
             from: 0,
             seed: None,
             trace: false,

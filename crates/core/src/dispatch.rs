@@ -293,7 +293,10 @@ impl Group {
     fn notification_id(&self, alerts: &[Alert], reason: NotifyReason, wall: Wall) -> String {
         let mut parts = vec![key(&self.receiver, &self.labels)];
         for alert in alerts {
-            parts.push(format!("{}@{}:{:?}", alert.fingerprint, alert.starts_at.as_millis(), alert.state));
+            // After a stall one alert may fire, end and fire again in the same millisecond: those are two incidents.
+            let incident = alert.incident.map_or(0, |incident| incident.0);
+            let starts_at = alert.starts_at.as_millis();
+            parts.push(format!("{}@{starts_at}#{incident}:{:?}", alert.fingerprint, alert.state));
         }
         if reason == NotifyReason::Repeat {
             parts.push(wall.as_millis().to_string());

@@ -362,8 +362,9 @@ impl World {
             },
             _ => Order::Restart(id),
         };
+        // It waits its turn behind what came before, as everything does; nobody gives orders to one that does not run.
         if self.observer.is_running() {
-            self.step(Input::Order { by: "anna".into(), order });
+            self.arrive(Input::Order { by: "anna".into(), order }, true);
         }
     }
 

@@ -17,7 +17,7 @@ use super::{Event, SECOND, World, truth};
 use crate::fault::Fault;
 use crate::oracle::Rule;
 
-/// Requests that wait for a stalled lifesign; as many as the queue of the server holds.
+/// Heartbeats that wait for a stalled lifesign; as many as the queue of the server holds.
 const QUEUE: usize = 4096;
 /// Worlds whose seed is a multiple of this are replayed from their recorded inputs.
 const REPLAYED: u64 = 8;
@@ -163,7 +163,10 @@ impl World {
                 self.observer.taken_until = at;
                 self.at(at, Event::Take);
             }
-            Status::Stalled(_) if self.observer.queue.len() < QUEUE => self.observer.queue.push_back(input),
+            // Heartbeats of programs are refused by a full queue; an agent waits until it can tell what it has seen.
+            Status::Stalled(_) if self.observer.queue.len() < QUEUE || !matches!(input, Input::Beat(_)) => {
+                self.observer.queue.push_back(input);
+            }
             Status::Stalled(_) | Status::Down => {}
         }
     }
