@@ -281,6 +281,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_id_on_one_of_several_hosts_names_the_host_and_people_do_not_write_such_a_one() {
+        let web = ServiceId::plain("web").unwrap();
+        for (host, id) in [("web-01", "web@web-01"), ("DB.example", "web@DB.example"), ("a b/c", "web@a-b-c")]
+        {
+            assert_eq!(web.on(host).as_str(), id);
+            assert_eq!(ServiceId::new(id).unwrap(), web.on(host), "what was made is read again");
+        }
+        assert_eq!(web.on(&"h".repeat(300)).as_str().len(), MAX_ID);
+        assert_eq!(ServiceId::plain("web@web-01"), Err(IdError::Character('@')));
+        for bad in ["web@", "@web-01", "web@a@b", "web@a b", "Web@a"] {
+            assert!(ServiceId::new(bad).is_err(), "{bad}");
+        }
+        assert_eq!(ServiceId::plain(&"a".repeat(MAX_ID + 1)), Err(IdError::TooLong(MAX_ID + 1)));
+    }
+
+    #[test]
     fn an_id_has_the_characters_of_the_contract_and_no_others() {
         for good in ["a", "0", "orders", "orders-2", "a.b_c-d"] {
             assert_eq!(ServiceId::new(good).unwrap().as_str(), good);
