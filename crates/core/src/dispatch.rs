@@ -397,6 +397,29 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_that_ends_and_fires_again_in_one_millisecond_is_told_as_another_incident() {
+        let mut dispatcher = dispatcher(&[route(&["hook"], &[], 0)]);
+        let mut ids = Vec::new();
+        for incident in [1, 2] {
+            for state in [AlertState::Firing, AlertState::Resolved] {
+                let alert =
+                    Alert { incident: Some(IncidentId(incident)), ..alert("ServiceDown", "web", state) };
+                match state {
+                    AlertState::Firing => dispatcher.fire(at(10), &alert, &[]),
+                    AlertState::Resolved | AlertState::Pending => dispatcher.resolve(at(10), &alert),
+                }
+                let mut out = Vec::new();
+                dispatcher.flush(at(10), Wall::from_millis(10_000), &mut out);
+                let [Effect::Notify(notification)] = out.as_slice() else { panic!("{out:?}") };
+                ids.push(Arc::clone(&notification.id));
+            }
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 4, "the outbox would take two of them for one: {ids:?}");
+    }
+
+    #[test]
     fn an_alert_over_before_group_wait_is_told_to_nobody() {
         let mut dispatcher = dispatcher(&[route(&["hook"], &[], 30)]);
         dispatcher.fire(at(0), &alert("ServiceDown", "web", AlertState::Firing), &[]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Process;
 use crate::job::JobMemory;
 use crate::model::{IncidentId, Reason, ServiceId, Severity, State};
 use crate::time::Wall;
@@ -202,6 +203,10 @@ pub struct Memory {
     /// not hide a death. Not a difference of wall times, which a step of the clock would falsify.
     #[serde(default)]
     pub silence: Duration,
+    /// The process of its unit that this silence speaks of; `None` where none was ever seen. Another one gets its
+    /// own chance.
+    #[serde(default)]
+    pub process: Option<Process>,
     /// Whether a person paused it.
     pub paused: bool,
     /// The open incident.

@@ -79,6 +79,8 @@ rules! {
     VirtualTime,
     /// The silence of earlier lives counts.
     RememberSilence,
+    /// It counts for the process that was listened to, also where a unit tells of it.
+    RememberProcess,
     /// A service heard in an earlier life must be heard again.
     RememberHeard,
     /// Open incidents go on in the next life.

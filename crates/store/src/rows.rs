@@ -188,6 +188,7 @@ pub(crate) fn memory(row: &Row<'_>) -> Result<Memory> {
         incident: get_option(row, "incident")?,
         restarts: restarts.into_iter().map(Wall::from_millis).collect(),
         restarting: row.get("restarting")?,
+        process: json(row, "process")?,
         job: json(row, "job")?,
     })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::*;
 use lifesign_core::effect::{Effect, Memory};
+use lifesign_core::evidence::Process;
 use lifesign_store::{OpenError, Options, Store};
 use rusqlite::Connection;
 
@@ -168,10 +169,10 @@ fn version_1(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_schema_of_version_4_is_the_golden_one() {
+fn the_schema_of_version_5_is_the_golden_one() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    assert_is_golden(&schema_of(&dir.path().join("lifesign.db")), "schema-v4.sql");
+    assert_is_golden(&schema_of(&dir.path().join("lifesign.db")), "schema-v5.sql");
 }
 
 #[test]
@@ -190,7 +191,11 @@ fn a_store_of_version_1_is_upgraded_with_everything_in_it_and_a_copy_beside_it()
     assert_eq!(due_ids(&store, "hook"), ["n1"]);
 
     // What is new is kept from now on.
-    let remembered = Memory { silence: Duration::from_millis(12_345), ..memory("web", Some(1)) };
+    let remembered = Memory {
+        silence: Duration::from_millis(12_345),
+        process: Some(Process { pid: 4711, started: u64::MAX }),
+        ..memory("web", Some(1))
+    };
     write(&store, vec![Effect::Remember(remembered.clone()), judged("web", 2000, 1)]).unwrap();
     drop(store);
     let (store, past) = open(dir.path());
@@ -198,7 +203,7 @@ fn a_store_of_version_1_is_upgraded_with_everything_in_it_and_a_copy_beside_it()
     assert_eq!(block_on(store.transitions(service("web"), at(1500), 10)).unwrap()[0].facts.len(), 1);
     drop(store);
 
-    assert_is_golden(&schema_of(&file), "schema-v4.sql");
+    assert_is_golden(&schema_of(&file), "schema-v5.sql");
     let copy = schema_of(&dir.path().join("lifesign.db.v1.bak"));
     assert!(copy.contains("user_version: Integer(1)") && !copy.contains("silence"), "{copy}");
 }

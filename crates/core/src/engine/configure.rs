@@ -112,6 +112,7 @@ impl Engine {
             // listened in vain counts: frequent restarts must not hide a death.
             if memory.last_heartbeat_at.is_some() && on(Rule::RememberHeard) {
                 waited = memory.silence;
+                service.former_process = memory.process;
                 service.remembered_silence = memory.silence;
                 grace = turn.now + judge::chance_after(spec, waited);
             }
@@ -154,6 +155,7 @@ impl Engine {
             service.unit = None;
             service.unit_facts = None;
             service.process = None;
+            service.former_process = None;
         }
         let moment = jobs::moment(&self.clock, turn);
         match (&mut service.job, spec.job.clone()) {

@@ -447,24 +447,31 @@ impl Engine {
             | UnitState::NotFound
             | UnitState::CouldNotLook(_) => {}
         }
-        let was_stopped = service.unit.as_ref().is_some_and(|(_, last)| {
-            !matches!(last.state, UnitState::Running(_) | UnitState::CouldNotLook(_))
-        });
+        let before = service.unit.as_ref().map(|(_, last)| &last.state);
+        let was_running = matches!(before, Some(UnitState::Running(_)));
+        let was_stopped =
+            before.is_some_and(|state| !matches!(state, UnitState::Running(_) | UnitState::CouldNotLook(_)));
         if let UnitState::Running(process) = report.state {
             let another = service.process.is_some() && process.is_some() && process != service.process;
             let first_sight = service.process.is_none();
+            let mut former = None;
             if process.is_some() {
                 service.process = process;
+                former = service.former_process.take();
             }
             if (another && on(Rule::NewProcess))
                 || (was_stopped && first_sight)
                 || (was_stopped && process.is_none())
             {
                 self.begin_anew(index, turn);
-            } else if first_sight {
-                self.services[index].process_since = turn.now;
-                let grace = judge::first_grace(&self.services[index].spec, turn.now);
-                self.hearts[index].wait(turn.now, Duration::ZERO, grace);
+            } else if first_sight && (former.is_some() || !was_running) {
+                service.process_since = turn.now;
+                // What earlier lives listened in vain to this very process counts, or frequent restarts of
+                // lifesign would hide that it hangs.
+                if former != process || !on(Rule::RememberProcess) {
+                    let grace = judge::first_grace(&service.spec, turn.now);
+                    self.hearts[index].wait(turn.now, Duration::ZERO, grace);
+                }
             }
             if (another || was_stopped) && self.services[index].remedy.is_resumed() {
                 self.end_resumed(index, turn);

@@ -43,6 +43,8 @@ pub(super) struct Service {
     /// What else the OS knows of the unit.
     pub unit_facts: Option<Box<UnitFacts>>,
     pub process: Option<Process>,
+    /// The one that an earlier life of lifesign listened to, until `process` is seen in this one.
+    pub former_process: Option<Process>,
     /// When `process` was first seen.
     pub process_since: Mono,
     /// Whether the last stop was our own doing, in the course of a restart.
@@ -94,6 +96,7 @@ impl Service {
             unit: None,
             unit_facts: None,
             process: None,
+            former_process: None,
             process_since: now,
             stopped_by_us: false,
             late_stop_until: Mono::ZERO,
@@ -281,6 +284,7 @@ impl Service {
             } else {
                 Duration::ZERO
             },
+            process: self.process.or(self.former_process),
             paused: self.paused,
             incident: self.incident.as_ref().map(|open| open.record.id),
             restarts,

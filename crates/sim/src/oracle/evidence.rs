@@ -52,6 +52,8 @@ pub(super) struct Evidence {
     pub(super) process_since: Duration,
     /// Whether another one was known before it.
     pub(super) is_another: bool,
+    /// Whether it is known to have started in this life.
+    pub(super) is_new: bool,
     /// What its unit was last said to be.
     pub(super) unit: Option<UnitState>,
 }
@@ -70,7 +72,8 @@ impl Evidence {
         if self.process == Some(process.pid) {
             return false;
         }
-        if self.process.is_some() || stopped {
+        self.is_new = self.process.is_some() || stopped;
+        if self.is_new {
             self.checks.fill(Results::default());
         }
         self.is_another = self.process.is_some();
@@ -88,6 +91,7 @@ impl Evidence {
             return false;
         }
         self.checks.fill(Results::default());
+        self.is_new = true;
         self.is_another = self.process.is_some();
         self.process = Some(pid);
         self.process_since = run;

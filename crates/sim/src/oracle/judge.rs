@@ -89,13 +89,16 @@ impl Oracle {
     /// Another process was seen, or the first in this life of lifesign.
     fn begins_anew(&mut self, service: usize, run: Duration) {
         let watch = &mut self.watches[service];
-        watch.beats = 0;
-        watch.fresh = false;
-        watch.failing = None;
-        watch.progress = (run, None);
         watch.well = watch.well.max(run);
-        // Which process an earlier life listened to is not remembered, so this one gets its chance in each.
-        watch.excuse(run);
+        watch.quiet = watch.quiet.max(run);
+        // One that an earlier life listened to already has had its chance then.
+        if watch.evidence.is_new || watch.evidence.process != watch.listened_to {
+            watch.beats = 0;
+            watch.fresh = false;
+            watch.failing = None;
+            watch.progress = (run, None);
+            watch.hush = watch.hush.max(run);
+        }
     }
 
     fn heard(&mut self, beat: &Beat, age: Duration, run: Duration, wall: Wall) {

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifesign_core::engine::Past;
 use lifesign_core::model::{Reason, State};
 use lifesign_core::time::Wall;
 use lifesign_core::view::{Counts, ServiceView};
@@ -108,6 +109,8 @@ struct Watch {
     announced_stop: bool,
     /// It was heard in some life, and that is written down.
     known: bool,
+    /// The process that was listened to in an earlier life, as far as that is written down.
+    listened_to: Option<u32>,
     /// What its unit and its checks said.
     evidence: Evidence,
     /// Run time at which the order for a restart left, until it is answered.
@@ -178,6 +181,7 @@ impl Oracle {
             failing: None,
             announced_stop: false,
             known: false,
+            listened_to: None,
             evidence: Evidence::default(),
             acting: None,
             order: None,
@@ -234,8 +238,8 @@ impl Oracle {
         }
     }
 
-    /// Lifesign starts.
-    pub fn life_begins(&mut self, plan: &Plan, run: Duration) {
+    /// Lifesign starts. `past`: what is written down.
+    pub fn life_begins(&mut self, plan: &Plan, past: &Past, run: Duration) {
         self.adopting = true;
         self.lives.push(run);
         self.lost.fill(false);
@@ -248,6 +252,8 @@ impl Oracle {
             watch.fresh = false;
             watch.failing = None;
             watch.evidence = Evidence::of_a_new_life(spec, run);
+            let memory = past.memories.iter().find(|memory| memory.service == spec.id);
+            watch.listened_to = memory.and_then(|memory| memory.process).map(|process| process.pid);
             watch.process_at_open = None;
             watch.answered = None;
             watch.progress = (run, None);

@@ -250,8 +250,8 @@ impl World {
             inputs: Vec::new(),
             effects: Vec::new(),
         });
+        self.oracle.life_begins(&self.plan, &past, self.observer.run);
         self.observer.engine.restore(began, past);
-        self.oracle.life_begins(&self.plan, self.observer.run);
         self.step(Input::Configure(Arc::clone(&self.plan.spec)));
         let services = self.observer.engine.services(began);
         self.oracle.adopt(&services, self.observer.run);

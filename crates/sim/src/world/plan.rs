@@ -287,7 +287,7 @@ impl Plan {
     fn frequent_restarts(&mut self, chance: &mut Chance) {
         let hearts = self.spec.services.iter().enumerate().filter_map(|(n, service)| {
             let silence = service.heartbeat.as_ref().map(HeartbeatSpec::longest_silence)?;
-            (service.unit.is_none() && service.depends_on.is_empty()).then_some((n, silence))
+            service.depends_on.is_empty().then_some((n, silence))
         });
         let hearts: Vec<(usize, Duration)> = hearts.collect();
         let at = chance.time(self.length / 10, self.length / 2);
@@ -296,7 +296,13 @@ impl Plan {
         if !hearts.is_empty() {
             let (service, silence) = chance.one_of(&hearts);
             mean = silence.mul_f64(0.6).max(mean);
-            let trouble = chance.one_of(&[Trouble::Gone(End::Kill), Trouble::Mute]);
+            // The end of a unit is told, its hang is not.
+            let silent = if self.spec.services[service].unit.is_some() {
+                Trouble::Hung
+            } else {
+                Trouble::Gone(End::Kill)
+            };
+            let trouble = chance.one_of(&[silent, Trouble::Mute]);
             self.planned.push((Mono::ZERO + at, Planned::Begins(service, trouble)));
             self.planned.push((Mono::ZERO + at + lasts, Planned::Ends(service)));
         }

@@ -15,8 +15,13 @@ use crate::error::OpenError;
 use crate::limits::MAX_CHECKED_FILE;
 
 /// Entry `n` leads from version `n` to version `n + 1`.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql"), include_str!("v4.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("v1.sql"),
+    include_str!("v2.sql"),
+    include_str!("v3.sql"),
+    include_str!("v4.sql"),
+    include_str!("v5.sql"),
+];
 
 /// `PRAGMA application_id` of our files: "lfsg". `file(1)` and we tell them from other databases by it.
 const APPLICATION_ID: u32 = 0x6c66_7367;

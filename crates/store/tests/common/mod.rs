@@ -121,6 +121,7 @@ pub(crate) fn memory(name: &str, incident: Option<u64>) -> Memory {
         incident: incident.map(IncidentId),
         restarts: vec![at(500), at(600)],
         restarting: false,
+        process: None,
         job: None,
     }
 }

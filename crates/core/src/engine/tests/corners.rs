@@ -421,6 +421,7 @@ fn an_operators_stop_is_remembered_over_a_restart_of_lifesign() {
         incident: None,
         restarts: Vec::new(),
         restarting: false,
+        process: None,
         job: None,
     };
     let mut world =

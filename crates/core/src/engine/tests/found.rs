@@ -457,3 +457,60 @@ fn a_restart_that_was_answered_explains_no_stop_in_the_next_life() {
     next.unit("worker", ordered());
     assert_eq!(next.state("worker"), (State::Down, Some(Reason::StoppedByOperator)));
 }
+
+/// Lifesign is restarted every 12 s, and each life sees the unit run with this process. How many it takes.
+fn lives_until_down(mut world: World, spec: &Spec, sees: &UnitState) -> u32 {
+    (1..20)
+        .find(|_| {
+            world = world.restarted(spec, 2 * SECOND);
+            world.unit("orders", sees.clone());
+            world.pass(10 * SECOND);
+            world.state("orders") == (State::Down, Some(Reason::Hung))
+        })
+        .expect("its hang is never seen")
+}
+
+#[test]
+fn frequent_restarts_do_not_hide_that_a_unit_hangs() {
+    let spec = one(with_unit(with_adaptive(service("orders"))));
+    // One process that is known, and a unit of which the system names none.
+    for sees in [UnitState::Running(Some(Process { pid: 7, started: 7 })), UnitState::Running(None)] {
+        let mut world = World::new(spec.clone());
+        world.unit("orders", sees.clone());
+        world.beat_for(&["orders"], 5, 10 * SECOND);
+        let lives = lives_until_down(world, &spec, &sees);
+        assert!(lives <= 6, "its timeout is 30 s, and {lives} lives of 10 s passed");
+    }
+}
+
+#[test]
+fn what_an_earlier_life_listened_to_in_vain_is_not_held_against_another_process() {
+    let spec = one(with_unit(with_adaptive(service("orders"))));
+    let mut world = World::new(spec.clone());
+    world.running("orders", 7);
+    world.beat_for(&["orders"], 5, 10 * SECOND);
+    world.pass(15 * SECOND);
+    assert_eq!(world.last_memory().process.map(|process| process.pid), Some(7));
+    let mut next = world.restarted(&spec, 2 * SECOND);
+    next.pass(6 * SECOND);
+    assert_eq!(next.last_memory().process.map(|process| process.pid), Some(7), "not looked at yet");
+    next.running("orders", 8);
+    next.pass(45 * SECOND);
+    assert_ne!(next.state("orders").0, State::Down, "its whole chance is left");
+    next.pass(10 * SECOND);
+    assert_eq!(next.state("orders"), (State::Down, Some(Reason::Hung)));
+    assert_eq!(next.last_memory().process.map(|process| process.pid), Some(8));
+}
+
+#[test]
+fn a_unit_without_a_known_process_goes_on_waiting_for_its_heart_at_each_look() {
+    let spec = one(with_unit(with_adaptive(service("orders"))));
+    let mut world = World::new(spec);
+    world.unit("orders", UnitState::Running(None));
+    world.beat_for(&["orders"], 5, 10 * SECOND);
+    for _ in 0..5 {
+        world.pass(8 * SECOND);
+        world.unit("orders", UnitState::Running(None));
+    }
+    assert_eq!(world.state("orders"), (State::Down, Some(Reason::Hung)));
+}

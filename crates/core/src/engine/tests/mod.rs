@@ -471,6 +471,7 @@ fn a_service_never_heard_stays_pending_and_one_heard_before_gets_its_fair_chance
         incident: None,
         restarts: Vec::new(),
         restarting: false,
+        process: None,
         job: None,
     };
     let mut world =
