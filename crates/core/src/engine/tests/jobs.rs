@@ -4,24 +4,24 @@ use super::*;
 use crate::evidence::{Run, RunPhase};
 use crate::job::{Calendar, JobSpec, Schedule};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-fn job(schedule: Schedule, grace: Duration, max_runtime: Option<Duration>) -> Spec {
+pub(super) fn job(schedule: Schedule, grace: Duration, max_runtime: Option<Duration>) -> Spec {
     let job = Some(JobSpec { schedule, grace, max_runtime });
     Spec { services: vec![ServiceSpec { job, ..service("backup") }], ..Spec::default() }
 }
 
-fn every(period: Duration, grace: Duration) -> Spec {
+pub(super) fn every(period: Duration, grace: Duration) -> Spec {
     job(Schedule::Every(period), grace, None)
 }
 
 /// `World` begins at 2023-11-14T22:13:20Z.
-fn daily_at_three(grace: Duration) -> Spec {
+pub(super) fn daily_at_three(grace: Duration) -> Spec {
     job(Schedule::Calendar(Calendar::new(["0 3 * * *"], "UTC").unwrap()), grace, None)
 }
 
-fn to_three(world: &World) -> Duration {
+pub(super) fn to_three(world: &World) -> Duration {
     let day = 86_400_000;
     let three = world.wall - world.wall % day + day + 3 * 3_600_000;
     Duration::from_millis(u64::try_from(three - world.wall).unwrap())
@@ -33,16 +33,16 @@ impl World {
         self.give(Input::Beat(beat))
     }
 
-    fn starts(&mut self, id: &str) {
+    pub(super) fn starts(&mut self, id: &str) {
         self.run(Run { id: Some(id.into()), ..Run::started() });
     }
 
-    fn ends(&mut self, id: &str, exit: Exit) {
+    pub(super) fn ends(&mut self, id: &str, exit: Exit) {
         self.run(Run { id: Some(id.into()), exit: Some(exit), ..Run::ended() });
     }
 
     /// The next life of lifesign, which knows what this one has written.
-    fn reborn(self, spec: Spec, gone: Duration) -> World {
+    pub(super) fn reborn(self, spec: Spec, gone: Duration) -> World {
         let mut memories: Vec<Memory> = Vec::new();
         let mut incidents: Vec<(Incident, Vec<TimelineEntry>)> = Vec::new();
         for effect in &self.effects {
@@ -72,17 +72,17 @@ impl World {
         next
     }
 
-    fn job(&self) -> crate::view::JobView {
+    pub(super) fn job(&self) -> crate::view::JobView {
         self.engine.service("backup", self.now()).unwrap().job.unwrap()
     }
 
-    fn codes(&self) -> Vec<String> {
+    pub(super) fn codes(&self) -> Vec<String> {
         let facts = self.engine.explain("backup", self.now()).unwrap().facts;
         facts.iter().map(|fact| fact.code.to_string()).filter(|code| code.starts_with("job-")).collect()
     }
 }
 
-const OVERDUE: (State, Option<Reason>) = (State::Down, Some(Reason::MissedHeartbeat));
+pub(super) const OVERDUE: (State, Option<Reason>) = (State::Down, Some(Reason::MissedHeartbeat));
 
 #[test]
 fn a_job_that_runs_in_time_is_up_and_its_time_is_measured() {

@@ -4,6 +4,7 @@ mod corners;
 mod detection;
 mod edges;
 mod found;
+mod job_corners;
 mod jobs;
 mod reference;
 
