@@ -515,14 +515,15 @@ impl Heart {
         self.interval
     }
 
-    /// How long lifesign has listened without hearing it, for the memory that outlives a restart.
-    pub fn silence(&self, now: Mono) -> Duration {
+    /// How long lifesign has listened without hearing it, for the memory that outlives a restart. `listens_since`:
+    /// a spool may tell of a beat before that, and what came since then may be on its way too.
+    pub fn silence(&self, now: Mono, listens_since: Mono) -> Duration {
         match self.phase {
             Phase::Off => Duration::ZERO,
             Phase::Waiting => now.since(self.waiting_since),
             // Given up without ever having been heard.
             Phase::Silent(_) if self.beats == 0 => now.since(self.waiting_since),
-            Phase::Beating | Phase::Late | Phase::Silent(_) => now.since(self.last),
+            Phase::Beating | Phase::Late | Phase::Silent(_) => now.since(self.last.max(listens_since)),
         }
     }
 

@@ -706,7 +706,7 @@ impl Engine {
         let service = &mut self.services[ix.0 as usize];
         service.remembered_beat = service.last_beat;
         let restarts = service.remedy.restarts().map(|at| turn.wall.back(turn.now.since(at))).collect();
-        let silence = self.hearts[ix.0 as usize].silence(turn.now);
+        let silence = self.hearts[ix.0 as usize].silence(turn.now, service.watched_since);
         service.remembered_silence = silence;
         let moment = jobs::moment(&self.clock, turn);
         let job = service.job.as_ref().map(|job| job.memory(moment));

@@ -34,6 +34,8 @@ pub(super) struct Service {
     pub spec: ServiceSpec,
     /// False once the configuration no longer names it.
     pub watched: bool,
+    /// Since when it does, in this life of lifesign.
+    pub watched_since: Mono,
     pub state: State,
     pub reason: Option<Reason>,
     pub since: Wall,
@@ -89,6 +91,7 @@ impl Service {
             ix,
             spec,
             watched: true,
+            watched_since: now,
             state: State::Pending,
             reason: None,
             since: wall,

@@ -514,3 +514,19 @@ fn a_unit_without_a_known_process_goes_on_waiting_for_its_heart_at_each_look() {
     }
     assert_eq!(world.state("orders"), (State::Down, Some(Reason::Hung)));
 }
+
+#[test]
+fn a_beat_out_of_a_spool_from_before_our_start_is_no_silence_that_we_listened_to() {
+    let spec = one(with_adaptive(service("orders")));
+    let mut world = World::new(spec.clone());
+    world.beat_for(&["orders"], 5, 10 * SECOND);
+    let mut next = world.restarted(&spec, 120 * SECOND);
+    next.pass(2 * SECOND);
+    // The first of many that a spool has to tell, and lifesign is killed before the others are written.
+    let beat = Input::Beat(Beat::alive(id("orders")));
+    next.give(Input::Late { age: 60 * SECOND, input: Box::new(beat) });
+    assert!(next.last_memory().silence <= 2 * SECOND, "{:?}", next.last_memory().silence);
+    let mut third = next.restarted(&spec, SECOND);
+    third.pass(40 * SECOND);
+    assert_ne!(third.state("orders").0, State::Down, "its chance is left");
+}
