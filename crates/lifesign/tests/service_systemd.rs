@@ -115,6 +115,38 @@ fn configuration(port: u16) -> String {
     )
 }
 
+/// Makes the engine of the running lifesign `pid` turn on the spot for ever, and leaves everything else alone: the
+/// first instruction of its `step` becomes a jump to itself.
+fn stall_the_engine(lab: &Lab, pid: &str) {
+    let jump = if cfg!(target_arch = "x86_64") {
+        r"\353\376"
+    } else if cfg!(target_arch = "aarch64") {
+        r"\0\0\0\24"
+    } else {
+        panic!("this test does not know how this processor jumps to itself")
+    };
+    let names = Command::new("nm").args(["--demangle", env!("CARGO_BIN_EXE_lifesign")]).output();
+    let names = names.expect("this story needs `nm`: apt-get install -y binutils");
+    let names = String::from_utf8_lossy(&names.stdout).into_owned();
+    let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    let step = names
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .find(|(_, symbol)| {
+            symbol[2..] == *"lifesign_core::engine::Engine::step"
+                || symbol[2..].starts_with("lifesign_core::engine::Engine::step::h")
+        })
+        .map(|(at, _)| number(at))
+        .expect("the engine's step has a symbol");
+    let maps = lab.run(&["cat", &format!("/proc/{pid}/maps")]);
+    let first = maps.lines().find(|line| line.ends_with(LIFESIGN)).expect("the program is mapped");
+    let at = number(first.split('-').next().unwrap()) + step;
+    let write = format!(
+        "printf '{jump}' | dd of=/proc/{pid}/mem bs=4 seek={at} oflag=seek_bytes conv=notrunc status=none"
+    );
+    lab.run(&["sh", "-c", &write]);
+}
+
 #[test]
 fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets() {
     let lab = Lab::start("service");
@@ -182,7 +214,7 @@ fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets
     lab.run(&["mkdir", "-p", "/etc/systemd/system/lifesign.service.d"]);
     lab.write(
         "/etc/systemd/system/lifesign.service.d/soon.conf",
-        "[Service]\nWatchdogSec=1s\nRestartSec=100ms\n",
+        "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n",
     );
     lab.run(&["systemctl", "daemon-reload"]);
     lab.run(&["systemctl", "restart", "lifesign.service"]);
@@ -194,10 +226,30 @@ fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets
         (other != pid && other != "0" && lab.show("lifesign.service", "ActiveState") == "active")
             .then_some(())
     });
-    println!("SIGSTOP with WatchdogSec=1s, until another is ready: {:?}", begin.elapsed());
+    println!("SIGSTOP with WatchdogSec=2s, until another is ready: {:?}", begin.elapsed());
     assert_eq!(lab.show("lifesign.service", "NRestarts"), "1");
     let journal = lab.run(&["journalctl", "--no-pager", "-u", "lifesign.service"]);
     assert!(journal.contains("Watchdog timeout"), "{journal}");
+
+    // Nothing is stopped, the engine alone no longer comes back: the watchdog is not fed either.
+    let pid = lab.show("lifesign.service", "MainPID");
+    let begin = Instant::now();
+    stall_the_engine(&lab, &pid);
+    wait_for("an engine that turns on the spot", || {
+        let threads = lab.run(&["sh", "-c", &format!("cat /proc/{pid}/task/*/stat")]);
+        let is_in =
+            |state: &str| threads.lines().filter(|line| line.contains(&format!(") {state} "))).count();
+        (is_in("R") == 1 && is_in("T") == 0).then_some(())
+    });
+    wait_for("another process at work", || {
+        let other = lab.show("lifesign.service", "MainPID");
+        (other != pid && other != "0" && lab.show("lifesign.service", "ActiveState") == "active")
+            .then_some(())
+    });
+    println!("stalled engine with WatchdogSec=2s, until another is ready: {:?}", begin.elapsed());
+    assert_eq!(lab.show("lifesign.service", "NRestarts"), "2");
+    let journal = lab.run(&["journalctl", "--no-pager", "-o", "cat", "-u", "lifesign.service"]);
+    assert_eq!(journal.matches("Watchdog timeout").count(), 2, "{journal}");
 
     // Stopped in good order, then removed with all it wrote.
     let begin = Instant::now();
