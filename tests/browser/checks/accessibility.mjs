@@ -1,5 +1,6 @@
 // WCAG 2.2 AA by axe-core on every page, in both languages and themes, at 100 % and 200 % zoom; and no
-// scrolling sideways down to a width of 320 pixels (success criterion 1.4.10).
+// scrolling sideways down to a width of 320 pixels (success criterion 1.4.10). Some of the pages once more while all of
+// lifesign is paused, with a banner on top.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -21,20 +22,44 @@ export async function accessibility(dashboard, report) {
         const look = `${lang} ${theme} ${zoom}`;
         const page = await dashboard.window({ lang, theme, ...options });
         const door = await dashboard.window({ lang, theme, stranger: true, ...options });
-        const visits = [...paths.map((path) => [page, path]), [door, "/login?failed=1"]];
-        for (const [window, path] of visits) {
+        const held = await dashboard.window({ lang, theme, ...options });
+        await pause(held, lang);
+        const visits = [
+          ...paths.map((path) => [page, path, look]),
+          [door, "/login?failed=1", look],
+          ...["/", `/services/${dashboard.service}`, "/incidents"].map((path) => [held, path, `${look} paused`]),
+        ];
+        for (const [window, path, look] of visits) {
           await window.goto(dashboard.base + path);
           await window.waitForSelector(".has-script");
+          if (window === held) {
+            report.expect(`${path} ${look} shows the banner`, await window.isVisible("#hold .hold"));
+          }
           await fits(window, `${path} ${look}`, report);
           await speaks(window, `${path} ${look}`, lang, report);
           await satisfiesAxe(window, `${path} ${look}`, report);
         }
-        await page.context().close();
-        await door.context().close();
+        for (const window of [page, door, held]) await window.context().close();
       }
     }
     await reflows(dashboard, paths, lang, report);
   }
+}
+
+/**
+ * Gives every page the banner of a lifesign that is paused, word for word as the server writes it. Only the service
+ * control manager of Windows can pause lifesign; `frame.rs` tests that the server writes just this.
+ */
+async function pause(page, lang) {
+  const words = readFileSync(new URL(`../../../crates/lang/locales/${lang}/ui.ftl`, import.meta.url), "utf8");
+  const [, text] = words.match(/^ui-on-hold = (.+)$/m);
+  await page.route("**/*", async (route) => {
+    if (!["document", "fetch"].includes(route.request().resourceType())) return route.fallback();
+    const response = await route.fetch();
+    const body = await response.text();
+    const place = '<div id="hold" role="status">';
+    return route.fulfill({ response, body: body.replace(`${place}</div>`, `${place}<p class="hold">${text}</p></div>`) });
+  });
 }
 
 /** At 320 pixels only the layout differs from 200 %. */

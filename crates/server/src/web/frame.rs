@@ -149,3 +149,25 @@ fn foot(look: &Look) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pages::samples;
+    use super::*;
+
+    /// `tests/browser/checks/accessibility.mjs` puts the second in the place of the first.
+    #[test]
+    fn a_pause_of_all_stands_on_top_of_every_page_and_is_said_to_screen_readers() {
+        for lang in [Lang::En, Lang::Zh] {
+            let working = samples::look(lang);
+            let paused = Look { on_hold: true, ..samples::look(lang) };
+            let drawn = |look: &Look| page("Rules", look, &html! {}).into_string();
+            assert!(drawn(&working).contains("<div id=\"hold\" role=\"status\"></div>"));
+            let banner = format!(
+                "<div id=\"hold\" role=\"status\"><p class=\"hold\">{}</p></div>",
+                lang.word("ui-on-hold")
+            );
+            assert!(drawn(&paused).contains(&banner), "{}", drawn(&paused));
+        }
+    }
+}

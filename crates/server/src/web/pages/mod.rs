@@ -14,4 +14,4 @@ pub(super) mod rules;
 pub(super) mod service;
 
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;

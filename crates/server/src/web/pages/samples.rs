@@ -35,7 +35,7 @@ fn ago(seconds: i64) -> Wall {
     Wall::from_millis(NOW - seconds * 1000)
 }
 
-pub(super) fn look(lang: Lang) -> Look {
+pub(in crate::web) fn look(lang: Lang) -> Look {
     Look {
         taste: Taste { lang, theme: Theme::Auto, keys: true },
         place: Place::Overview,
