@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: every benchmark prints a table with its ratios side by side.
 
+use std::process::Command;
+
 use anyhow::bail;
 
 use crate::{shell, wine};
@@ -27,14 +29,18 @@ pub(crate) fn run(name: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What this host hears and sees, on both systems: each local way, then each death.
+/// What this host hears and sees, on both systems: each local way, each death, and what watching costs. All tables come
+/// once more at the end, with the targets.
 fn local() -> anyhow::Result<()> {
-    ways(None)?;
+    let mut report = Report::default();
+    ways(None, &mut report)?;
     let death = ["bench", "--profile", "dist", "-p", "lifesign-os", "--bench", "death"];
-    shell::step("deaths on Linux", shell::cargo(&death))?;
+    report.step("Deaths on Linux", shell::cargo(&death))?;
+    let idle = ["bench", "--profile", "dist", "-p", "lifesign", "--bench", "idle"];
+    report.step("An idle agent", shell::cargo(&idle))?;
     wine::set_up()?;
     let _server = wine::Server::start()?;
-    ways(Some(wine::TARGET))?;
+    ways(Some(wine::TARGET), &mut report)?;
     let windows = |command: &str, what: &[&str]| {
         let built = ["--profile", "dist", "-p", "lifesign-os", "--target", wine::TARGET];
         let mut cargo = shell::cargo(&[&[command], &built[..], what].concat());
@@ -43,11 +49,43 @@ fn local() -> anyhow::Result<()> {
     };
     // The bench starts and ends the programs of the examples.
     shell::step("build the programs that die under Wine", windows("build", &["--examples"]))?;
-    shell::step("deaths on Windows (Wine)", windows("bench", &["--bench", "death"]))
+    report.step("Deaths on Windows (Wine)", windows("bench", &["--bench", "death"]))?;
+    report.print();
+    Ok(())
+}
+
+/// The tables of all benches and what they say of their targets.
+#[derive(Default)]
+struct Report {
+    tables: String,
+    targets: String,
+}
+
+impl Report {
+    /// Runs a bench and keeps its table (lines with `|`) and verdicts (`PASS`, `MISS`).
+    fn step(&mut self, title: &str, bench: Command) -> anyhow::Result<()> {
+        let said = shell::step_with_output(title, bench)?;
+        let mut is_first = true;
+        for line in said.lines().map(str::trim_end) {
+            if line.starts_with('|') {
+                if std::mem::take(&mut is_first) {
+                    self.tables += &format!("\n## {title}\n");
+                }
+                self.tables += &format!("{line}\n");
+            } else if line.starts_with("PASS  ") || line.starts_with("MISS  ") {
+                self.targets += &format!("{line}\n");
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&self) {
+        println!("{}\n## Targets\n{}", self.tables, self.targets);
+    }
 }
 
 /// One table of all ways of a system: that of the agent, with the row that only the whole of lifesign can give.
-fn ways(target: Option<&str>) -> anyhow::Result<()> {
+fn ways(target: Option<&str>, report: &mut Report) -> anyhow::Result<()> {
     let bench = |package, bench: &str, more: &[&str]| {
         let mut cargo = shell::cargo(&["bench", "--profile", "dist", "-p", package, "--bench", bench]);
         if let Some(target) = target {
@@ -65,5 +103,5 @@ fn ways(target: Option<&str>) -> anyhow::Result<()> {
         .collect();
     let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
     let system = if target.is_some() { "Windows (Wine)" } else { "Linux" };
-    shell::step(&format!("local ways on {system}"), bench("lifesign-agent", "local", &rows))
+    report.step(&format!("Local ways on {system}"), bench("lifesign-agent", "local", &rows))
 }

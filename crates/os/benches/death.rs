@@ -1,7 +1,7 @@
 //! How soon a death is told: for each way to end, one at a time and a hundred at once, beside a bare loop over
-//! pidfds in the same run; and what watching a hundred services costs while nothing happens.
+//! pidfds in the same run.
 //!
-//! `cargo bench -p lifesign-os --bench death`; behind `--` only some parts: `units`, `processes`, `together`, `idle`.
+//! `cargo bench -p lifesign-os --bench death`; behind `--` only some parts: `units`, `processes`, `together`.
 //! Needs root and a systemd to start (`scripts/systemd-lab.sh`); on
 //! Windows it needs an administrator, and `cargo build -p lifesign-os --examples` before.
 #![expect(
@@ -34,10 +34,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!(
-        "{:<48}{:>6}{:>12}{:>12}{:>12}",
-        "from the death to the state change", "n", "p50", "p99", "last"
+        "| {:<46} | {:>5} | {:>10} | {:>10} | {:>10} |",
+        "from the death to its report", "n", "p50", "p99", "last"
     );
-    runtime.block_on(system::run());
+    println!("|---|---|---|---|---|");
+    let targets = runtime.block_on(system::run());
+    println!();
+    for target in targets {
+        println!("{target}");
+    }
 }
 
 /// Whether a part is wanted: named on the command line, or none is. (Cargo itself passes `--bench`.)
@@ -46,19 +51,29 @@ fn is_wanted(part: &str) -> bool {
     named.peek().is_none() || named.any(|word| word == part)
 }
 
-/// One line of the table.
-fn line(what: &str, mut times: Vec<Duration>) {
+/// One line of the table; gives its p99.
+fn line(what: &str, mut times: Vec<Duration>) -> Duration {
     times.sort();
     // By nearest rank.
     let at = |share: usize| times[(times.len() * share).div_ceil(100).saturating_sub(1)];
-    let ms = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1000.0);
     println!(
-        "{what:<48}{:>6}{:>12}{:>12}{:>12}",
+        "| {what:<46} | {:>5} | {:>7.2} ms | {:>7.2} ms | {:>7.2} ms |",
         times.len(),
-        ms(at(50)),
-        ms(at(99)),
-        ms(times[times.len() - 1])
+        milliseconds(at(50)),
+        milliseconds(at(99)),
+        milliseconds(times[times.len() - 1])
     );
+    at(99)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+/// A line that `cargo xtask bench local` repeats at its end: whether what was measured stays under its target.
+fn target(what: &str, reached: Duration, most: Duration) -> String {
+    let verdict = if reached < most { "PASS" } else { "MISS" };
+    format!("{verdict}  {what}: {:.2} ms (under {:.0} ms)", milliseconds(reached), milliseconds(most))
 }
 
 /// The reports about one unit or process, with their time.

@@ -15,7 +15,7 @@ use windows_sys::Win32::System::Threading::{
     INFINITE, OpenProcess, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess, WaitForSingleObject,
 };
 
-use crate::{Heard, PATIENCE, is_wanted, line};
+use crate::{Heard, PATIENCE, is_wanted, line, target};
 
 /// Deaths of each kind, one at a time.
 const SINGLE: usize = 50;
@@ -34,14 +34,20 @@ impl Drop for Victim {
     }
 }
 
-pub(crate) async fn run() {
+/// Most time from a kill to its report, under Wine.
+const KILL: Duration = Duration::from_millis(50);
+
+pub(crate) async fn run() -> Vec<String> {
+    let mut targets = Vec::new();
     if is_wanted("units") {
-        services().await;
+        let killed = services().await;
+        targets.push(target("Windows: a service is killed, p99 until its report", killed, KILL));
     }
     if is_wanted("processes") {
         processes().await;
     }
-    println!("hang: Windows knows none; heartbeats decide (docs/detection.md)");
+    println!("\nhang: Windows knows none; heartbeats decide (docs/detection.md)");
+    targets
 }
 
 async fn processes() {
@@ -115,7 +121,9 @@ async fn ended(pid: u32) -> Instant {
     tokio::task::spawn_blocking(wait).await.unwrap()
 }
 
-async fn services() {
+/// Gives the p99 of a kill.
+async fn services() -> Duration {
+    let mut killed = None;
     let manager = ServiceManager::new();
     let name = format!("lifesign-bench-{}", std::process::id());
     let victim = create(&name);
@@ -138,7 +146,10 @@ async fn services() {
             }
             times.push(heard.end().await.saturating_duration_since(begun));
         }
-        line(what, times);
+        let p99 = line(what, times);
+        if control.is_none() {
+            killed = Some(p99);
+        }
     }
     let (sink, mut heard) = Heard::sink();
     let _watch = manager.watch(&name, sink);
@@ -151,6 +162,7 @@ async fn services() {
         times.push(heard.end().await.saturating_duration_since(begun));
     }
     line("service, stop by an operator (from the order)", times);
+    killed.unwrap()
 }
 
 fn example(name: &str) -> PathBuf {

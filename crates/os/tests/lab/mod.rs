@@ -36,7 +36,12 @@ impl Lab {
 
     /// Its service manager.
     pub(crate) fn manager(&self) -> ServiceManager {
-        ServiceManager::of(Scope::Address(format!("unix:path={}", self.dir().join("run/bus").display())))
+        ServiceManager::of(Scope::Address(self.bus()))
+    }
+
+    /// The address of its bus.
+    pub(crate) fn bus(&self) -> String {
+        format!("unix:path={}", self.dir().join("run/bus").display())
     }
 
     /// Writes the unit `name` and makes systemd read it.
