@@ -77,7 +77,7 @@ impl House {
             secret: SecretOf(Arc::new(|_| "secret".to_owned())),
         });
         #[cfg_attr(windows, expect(unused_mut, reason = "Windows has no notify sockets"))]
-        let mut services = vec![Assignment { id: orders(), unit: None, checks: Vec::new() }];
+        let mut services = vec![Assignment { id: orders(), unit: None, watchdog: None, checks: Vec::new() }];
         #[cfg(unix)]
         services.push(Assignment {
             id: notified(),
@@ -89,6 +89,7 @@ impl House {
                 log: dir.path().join("notified.log"),
                 log_limit: 65536,
             })),
+            watchdog: None,
             checks: Vec::new(),
         });
         let ids: Vec<ServiceId> = services.iter().map(|service| service.id.clone()).collect();

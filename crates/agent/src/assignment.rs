@@ -22,6 +22,8 @@ pub struct Assignment {
     pub id: ServiceId,
     /// What the OS runs for it.
     pub unit: Option<UnitKind>,
+    /// How often its systemd unit says `WATCHDOG=1` to systemd, where that is its heart.
+    pub watchdog: Option<Duration>,
     /// Its active checks, in the order of [`lifesign_core::spec::ServiceSpec::checks`].
     pub checks: Vec<Check>,
 }

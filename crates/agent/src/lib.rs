@@ -25,6 +25,7 @@ mod facts;
 mod figures;
 mod host;
 mod local;
+mod pulse;
 mod roster;
 mod schedule;
 mod task;

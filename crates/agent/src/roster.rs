@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifesign_core::effect::{Action, Verb};
 use lifesign_core::input::{ActionReport, Input};
@@ -11,6 +12,7 @@ use lifesign_os::unit::ServiceManager;
 
 use crate::assignment::{Assignment, Assignments, Check, UnitKind};
 use crate::check::{CheckTask, Shared};
+use crate::pulse::PulseTask;
 use crate::task::Task;
 use crate::unit::UnitTask;
 
@@ -31,6 +33,7 @@ pub(crate) struct Roster {
 #[derive(Default)]
 struct Watched {
     unit: Option<UnitTask>,
+    pulse: Option<PulseTask>,
     checks: Vec<CheckTask>,
 }
 
@@ -44,11 +47,12 @@ impl Roster {
         self.stopping.retain(|_, task| !task.has_ended());
         let total = assignments.services.iter().map(|service| service.checks.len()).sum();
         let mut before = std::mem::take(&mut self.services);
-        for Assignment { id, unit, checks } in assignments.services {
+        for Assignment { id, unit, watchdog, checks } in assignments.services {
             let old = before.remove(&id).unwrap_or_default();
+            let pulse = self.renew_pulse(&id, old.pulse, unit.as_ref(), watchdog);
             let unit = self.renew_unit(&id, old.unit, unit);
             let checks = renew_checks(&id, old.checks, checks, total, &self.shared);
-            self.services.insert(id, Watched { unit, checks });
+            self.services.insert(id, Watched { unit, pulse, checks });
         }
         for (id, gone) in before {
             self.renew_unit(&id, gone.unit, None);
@@ -90,6 +94,23 @@ impl Roster {
         self.assign(Assignments::default());
         for task in self.stopping.values_mut() {
             task.ended().await;
+        }
+    }
+
+    fn renew_pulse(
+        &self,
+        id: &ServiceId,
+        old: Option<PulseTask>,
+        unit: Option<&UnitKind>,
+        interval: Option<Duration>,
+    ) -> Option<PulseTask> {
+        let (Some(UnitKind::Systemd(name)), Some(interval)) = (unit, interval) else { return None };
+        match old {
+            Some(old) if old.is_of(name, interval) => Some(old),
+            _ => {
+                let manager = self.manager.get_or_init(ServiceManager::new);
+                Some(PulseTask::start(id, manager, name, interval, &self.shared))
+            }
         }
     }
 

@@ -51,7 +51,8 @@ async fn is_heard(message: &str, program: impl FnOnce(&Path) -> Command) {
         limits: lifesign_proto::Limits::default(),
         secret: SecretOf(Arc::new(|_| "unused".to_owned())),
     });
-    let orders = Assignment { id: ServiceId::new("orders").unwrap(), unit: None, checks: Vec::new() };
+    let orders =
+        Assignment { id: ServiceId::new("orders").unwrap(), unit: None, watchdog: None, checks: Vec::new() };
     setup.assignments = Assignments { services: vec![orders] };
     let mut supervisor = Supervisor::new(Board::default());
     supervisor.start(Agent::new(setup).component(), PATIENCE).await.unwrap();

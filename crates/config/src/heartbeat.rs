@@ -50,6 +50,8 @@ record! {
         rise: u32 [1..=100] = 1,
         /// A sender that counts its `progress` and stands still for longer than this is `hung`, though it beats. Never where unset.
         progress_within: Option<Duration>,
+        /// Whether the unit's own `WATCHDOG=1` to systemd is a heartbeat; for systemd units alone, and in mode `fixed`. lifesign asks systemd for it when it is due and in twentieths of the interval after that.
+        watchdog: bool = false,
         /// How often the sender itself tries again before it calls the link offline. Written here for people: senders are configured where they run.
         send_retries: u32 [0..=100] = 2,
     }
@@ -241,6 +243,7 @@ impl Heartbeat {
             retries: None,
             rise: 1,
             progress_within: None,
+            watchdog: false,
             send_retries: 2,
         }
     }
@@ -298,6 +301,10 @@ impl Heartbeat {
     fn check(&self, node: &Node, cx: &mut Cx) {
         if self.check_keys(node, cx) {
             self.check_times(node, cx);
+        }
+        if self.watchdog && self.mode != Mode::Fixed {
+            cx.error(node.at("mode"), "what a unit says to systemd tells of no such mode")
+                .hint("with `watchdog: true` the mode is `fixed`");
         }
     }
 

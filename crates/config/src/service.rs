@@ -131,6 +131,16 @@ impl ServiceKeys {
             )
             .hint("what it sends tells of its runs; take one of the two out");
         }
+        if self.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.watchdog)
+            && !matches!(self.unit, Some(Unit::Systemd(_)))
+            && let Some(heartbeat) = node.get("heartbeat")
+        {
+            cx.error(
+                heartbeat.at("watchdog"),
+                format!("`{}` has no systemd unit whose watchdog could be heard", self.id.as_str()),
+            )
+            .hint("write `unit: NAME.service`, or take it out");
+        }
         for needed in self.depends_on.iter().flat_map(|needs| &needs.of) {
             if **needed == *self.id {
                 cx.error(needed.span, format!("`{}` cannot depend on itself", self.id.as_str()));

@@ -206,6 +206,49 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
     assert_eq!(hook.wait_for("shop", 2).len(), 2, "nothing more was told of the shop");
 }
 
+#[test]
+fn a_unit_that_knows_systemd_alone_is_heard_unchanged_and_hung_before_its_watchdog_ends_it() {
+    let lab = Lab::start();
+    let dir = tempfile::tempdir().unwrap();
+    lab.unit(
+        "orders.service",
+        "Type=notify\nNotifyAccess=all\nWatchdogSec=60s\nExecStart=sh -c 'systemd-notify --ready; while :; do \
+         systemd-notify WATCHDOG=1; sleep 0.3; done'",
+    );
+    lab.systemctl(&["start", "orders.service"]);
+    let configuration = r#"
+server: { listen: "127.0.0.1:0" }
+services:
+  - id: orders
+    unit: orders.service
+    start_grace: 0s
+    heartbeat: { interval: 500ms, timeout: 2s, retries: 2, watchdog: true }
+"#;
+    let lifesign = Lifesign::start_with(dir.path(), configuration, |command| {
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", lab.bus());
+    });
+    let up = lifesign.wait_for_state("orders", "up", None);
+    let first = up["last_heartbeat_at"].as_str().expect("systemd has told of its heart").to_owned();
+    wait_for("further beats", || {
+        let last = lifesign.service("orders")["last_heartbeat_at"].as_str().unwrap().to_owned();
+        (last > first).then_some(())
+    });
+    let pid = up["pid"].as_u64().unwrap();
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let begin = Instant::now();
+    lifesign.wait_for_state("orders", "suspect", Some("missed_heartbeat"));
+    println!("SIGSTOP of a unit with a heartbeat every 500 ms, until it is suspect: {:?}", begin.elapsed());
+    lifesign.wait_for_state("orders", "down", Some("hung"));
+    println!("and until it is hung, with WatchdogSec=60s: {:?}", begin.elapsed());
+    let shown = lab.systemctl(&["show", "-p", "MainPID", "-p", "ActiveState", "orders.service"]);
+    assert!(shown.contains(&format!("MainPID={pid}\n")) && shown.contains("ActiveState=active"), "{shown}");
+    signal("-CONT");
+    lifesign.wait_for_state("orders", "up", None);
+}
+
 /// The ids of all services, sorted.
 fn watched(lifesign: &Lifesign) -> Vec<String> {
     let all = lifesign.all("/api/v1/services");

@@ -445,3 +445,43 @@ async fn without_a_bus_a_watcher_says_that_it_could_not_look() {
     let refused = manager.restart("any.service", PATIENCE).await.unwrap_err();
     assert!(matches!(refused, UnitError::Unreachable { .. }), "{refused}");
 }
+
+#[tokio::test]
+async fn what_a_unit_says_to_systemd_s_watchdog_is_its_heart() {
+    let lab = Lab::start();
+    lab.unit(
+        "heart.service",
+        "Type=notify\nNotifyAccess=all\nWatchdogSec=60s\nExecStart=sh -c 'systemd-notify --ready; while :; do \
+         systemd-notify WATCHDOG=1; sleep 0.2; done'",
+    );
+    lab.unit("mute.service", "WatchdogSec=60s\nExecStart=sleep 1000");
+    let manager = lab.manager();
+    let mut ear = Ear::on(&manager, "heart.service");
+    let interval = Duration::from_millis(200);
+    let (mut pulse, mut mute) = (manager.pulse("heart", interval), manager.pulse("mute", interval));
+    manager.start("mute", PATIENCE).await.unwrap();
+    manager.start("heart", PATIENCE).await.unwrap();
+    let process = ear.running().await;
+    for _ in 0..5 {
+        tokio::time::timeout(PATIENCE, pulse.next()).await.expect("it beats");
+    }
+
+    // It stands still; what it has said before may still be found.
+    kill("STOP", &[process.pid]);
+    let is_silent = async { while tokio::time::timeout(10 * interval, pulse.next()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, is_silent).await.expect("it is silent");
+    kill("CONT", &[process.pid]);
+    tokio::time::timeout(PATIENCE, pulse.next()).await.expect("it beats again");
+
+    // One that says nothing has no heart, but for the word of systemd itself that it has started.
+    let words = async {
+        let mut words = 0;
+        while tokio::time::timeout(10 * interval, mute.next()).await.is_ok() {
+            words += 1;
+        }
+        words
+    };
+    let words = words.await;
+    assert!(words <= 1, "{words}");
+    println!("words of systemd itself about a unit that says nothing: {words}");
+}

@@ -74,6 +74,7 @@ impl Plan {
         let services = ["orders", "victim"].map(|name| Assignment {
             id: id(name),
             unit: self.units.get(&id(name)).cloned(),
+            watchdog: None,
             checks: Vec::new(),
         });
         setup.assignments = Assignments { services: services.into() };

@@ -74,7 +74,7 @@ pub(crate) fn id(name: &str) -> ServiceId {
 }
 
 pub(crate) fn service(name: &str, unit: Option<UnitKind>, checks: Vec<Check>) -> Assignment {
-    Assignment { id: id(name), unit, checks }
+    Assignment { id: id(name), unit, watchdog: None, checks }
 }
 
 pub(crate) fn assignments(services: impl IntoIterator<Item = Assignment>) -> Assignments {

@@ -110,6 +110,12 @@ pub(super) fn assignments(config: &Configuration, around: &Surroundings, others:
         .filter(|placed| placed.host == around.host)
         .map(|Placed { service, id, .. }| Assignment {
             unit: service.keys.unit.as_ref().map(|unit| unit_kind(unit, &id, told(&id), around)),
+            watchdog: service
+                .keys
+                .heartbeat
+                .as_ref()
+                .filter(|heartbeat| heartbeat.watchdog)
+                .and_then(|_| intervals.get(&id).copied()),
             checks: service
                 .checks
                 .iter()

@@ -11,6 +11,9 @@ use lifesign_core::time::{Mono, Now, Wall};
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;
 
+#[cfg(target_os = "linux")]
+pub(crate) use imp::monotonic_micros;
+
 /// Both clocks, now.
 ///
 /// The monotonic reading counts from the boot of the system and includes time spent suspended

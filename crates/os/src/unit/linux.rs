@@ -17,6 +17,7 @@ use crate::proc_stat::Stat;
 mod obstacle;
 mod systemd;
 
+pub(super) use systemd::Pulse;
 use systemd::{Link, Session, Watcher, full_name, means_not_found};
 
 pub(super) const KIND: &str = "systemd";
@@ -98,6 +99,10 @@ impl Manager {
     pub(super) fn watch(&self, name: &str, sink: Sink) -> Watch {
         let watcher = Watcher::new(name, sink, self.journal.clone());
         Watch(tokio::spawn(watcher.run(self.link.clone())).abort_handle())
+    }
+
+    pub(super) fn pulse(&self, name: &str, interval: Duration) -> Pulse {
+        Pulse::new(name, interval, self.link.clone())
     }
 
     pub(super) async fn look(&self, name: &str) -> UnitReport {

@@ -127,6 +127,12 @@ impl ServiceManager {
         Watch { _watch: self.0.watch(name, sink) }
     }
 
+    /// The heart of the unit `name` as systemd's watchdog hears it, of which a beat is expected every `interval`. The SCM
+    /// has nothing like it.
+    pub fn pulse(&self, name: &str, interval: Duration) -> Pulse {
+        Pulse(self.0.pulse(name, interval))
+    }
+
     /// Looks once, now.
     pub async fn look(&self, name: &str) -> UnitReport {
         self.0.look(name).await
@@ -231,6 +237,23 @@ impl ServiceManager {
     #[must_use]
     pub fn with_journal_in(self, folder: impl AsRef<Path>) -> Self {
         Self(self.0.with_journal_in(folder.as_ref()))
+    }
+}
+
+/// The heart of one unit, heard by way of systemd: what its program says to systemd's watchdog (`WATCHDOG=1`).
+pub struct Pulse(imp::Pulse);
+
+impl Pulse {
+    /// Waits for the next beat, and gives how old it is beyond the time that finding it takes. systemd itself counts
+    /// the start of a unit as its first beat. Never returns where the manager hears none.
+    pub async fn next(&mut self) -> Duration {
+        self.0.next().await
+    }
+}
+
+impl fmt::Debug for Pulse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pulse")
     }
 }
 

@@ -52,6 +52,15 @@ pub(super) struct Watch {
     _watching: Option<observer::Watching>,
 }
 
+/// The service control manager hears no hearts.
+pub(super) struct Pulse;
+
+impl Pulse {
+    pub(super) async fn next(&mut self) -> Duration {
+        std::future::pending().await
+    }
+}
+
 impl Manager {
     pub(super) fn new(_scope: Scope) -> Self {
         Self(observer::Observer::spawn().map(Arc::new).map_err(|error| {
@@ -68,6 +77,10 @@ impl Manager {
                 Watch { _watching: None }
             }
         }
+    }
+
+    pub(super) const fn pulse(&self, _name: &str, _interval: Duration) -> Pulse {
+        Pulse
     }
 
     pub(super) async fn look(&self, name: &str) -> UnitReport {

@@ -87,7 +87,7 @@ fn lines(said: &Said) -> String {
     let mut lines = match said.phase {
         Phase::Starting => String::new(),
         Phase::Running => "READY=1\n".to_owned(),
-        Phase::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}\n", monotonic_usec()),
+        Phase::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}\n", crate::clock::monotonic_micros()),
         Phase::Stopping | Phase::Stopped(_) => "STOPPING=1\n".to_owned(),
         Phase::Pausing | Phase::Paused | Phase::Continuing => String::new(),
     };
@@ -97,14 +97,6 @@ fn lines(said: &Said) -> String {
     }
     let _ = writeln!(lines, "STATUS={}", said.text.replace(char::is_control, " "));
     lines
-}
-
-/// The clock that systemd compares with: `CLOCK_MONOTONIC`.
-fn monotonic_usec() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes into a timespec of our own; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_nsec.cast_unsigned() / 1000
 }
 
 /// systemd starts a program like anybody does: there is nothing to dispatch.

@@ -163,6 +163,11 @@ impl Session {
         Ok(matches!(state.as_str(), "active" | "reloading" | "refreshing"))
     }
 
+    /// When the service at `path` last said `WATCHDOG=1`, in systemd's monotonic microseconds; 0: never.
+    pub(crate) async fn watchdog(&self, path: &str) -> zbus::Result<u64> {
+        u64::try_from(self.property(path, SERVICE, "WatchdogTimestampMonotonic").await?)
+    }
+
     /// All properties of the unit at `path`, of each interface it has.
     pub(crate) async fn values(&self, path: &str) -> zbus::Result<HashMap<String, OwnedVariant>> {
         let mut values: HashMap<String, OwnedVariant> = self.all(path, UNIT).await?.body().deserialize()?;

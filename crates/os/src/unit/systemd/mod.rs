@@ -6,6 +6,7 @@ mod journal;
 mod meaning;
 mod policy;
 mod properties;
+mod pulse;
 mod tracker;
 mod watcher;
 
@@ -15,6 +16,7 @@ pub(crate) use bus::{Link, Session, keep};
 pub(crate) use info::{info, start_type};
 pub(crate) use meaning::{state, words};
 pub(crate) use properties::Properties;
+pub(crate) use pulse::Pulse;
 pub(crate) use watcher::Watcher;
 
 /// The suffixes that systemd knows (`systemd.unit(5)`).
