@@ -117,6 +117,7 @@ impl Engine {
                 grace = turn.now + judge::chance_after(spec, waited);
             }
         }
+        service.fails = service.state == State::Down;
         self.count(service.state, 1);
         let mut heart = Heart::new(spec.heartbeat.as_ref(), turn.now, grace);
         heart.wait(turn.now, waited, grace);

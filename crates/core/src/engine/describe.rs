@@ -66,10 +66,15 @@ impl Engine {
                 }
             }
             (_, Some(Reason::DependencyDown)) => match self.dependency_in_the_way(index) {
-                Some(id) => {
-                    let state = self.find(id.as_str()).map_or(State::Down, |at| self.services[at].state);
-                    format!("it depends on {id}, which is {state}")
-                }
+                Some(id) => match self.find(id.as_str()).map(|at| &self.services[at]) {
+                    Some(parent) if parent.reason == Some(Reason::HostUnreachable) => {
+                        format!("it depends on {id}, and the host of that, {}, is gone", parent.spec.host)
+                    }
+                    parent => {
+                        let state = parent.map_or(State::Down, |parent| parent.state);
+                        format!("it depends on {id}, which is {state}")
+                    }
+                },
                 None => "something it depends on has only just come back".to_owned(),
             },
             (_, Some(Reason::HostUnreachable)) => {

@@ -19,10 +19,11 @@ impl Engine {
         let service = &self.services[index];
         let ix = service.ix;
         let bad = match (service.state, service.reason) {
-            (
-                State::Down,
-                Some(Reason::StoppedByOperator | Reason::DependencyDown | Reason::HostUnreachable),
-            ) if on(Rule::OperatorStop) => false,
+            (State::Down, Some(Reason::StoppedByOperator | Reason::DependencyDown))
+                if on(Rule::OperatorStop) =>
+            {
+                false
+            }
             (State::Down, _) => true,
             (State::Degraded, _) => service.spec.alert_on_degraded,
             (State::Pending | State::Up | State::Suspect | State::Unknown, _) => false,
@@ -44,8 +45,8 @@ impl Engine {
             (State::Down, Some(Reason::StoppedByOperator)) => {
                 self.close_incident(ix, "an operator stopped it", turn);
             }
-            (State::Down, Some(Reason::DependencyDown | Reason::HostUnreachable))
-                if turn.wall.since(open.record.detected_at) < FOLD =>
+            (_, Some(Reason::DependencyDown | Reason::HostUnreachable))
+                if service.fails && turn.wall.since(open.record.detected_at) < FOLD =>
             {
                 // Its cause was found just after it: one trouble, one incident.
                 let why = format!("explained: {}", service.detail);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::service::Service;
 use super::{Engine, Turn};
 use crate::detect;
 use crate::effect::{Effect, Transition};
@@ -77,13 +78,8 @@ enum Dependencies {
     Fine,
     /// Whether enough of it works is being looked into.
     Suspect,
-    /// Too much of it is down.
+    /// Too much of it fails.
     Down,
-}
-
-/// Whether a service in this state may be what keeps others from working.
-fn blocks(state: State) -> bool {
-    matches!(state, State::Down | State::Suspect)
 }
 
 impl Engine {
@@ -161,10 +157,14 @@ impl Engine {
                 let silent = matches!(verdict.reason, Some(Reason::MissedHeartbeat | Reason::Hung));
                 // A host that was away explains silence, and not an end that was seen.
                 let excused = service.excuse != Reason::HostUnreachable || silent;
+                let unreachable = with(State::Unknown, Reason::HostUnreachable);
                 if now < service.settle_until && excused {
-                    with(State::Down, service.excuse)
+                    match service.excuse {
+                        Reason::HostUnreachable => unreachable,
+                        excuse => with(State::Down, excuse),
+                    }
                 } else if silent && self.host_is_gone(&service.spec.host) {
-                    with(State::Down, Reason::HostUnreachable)
+                    unreachable
                 } else {
                     match self.dependencies(index) {
                         Dependencies::Down => with(State::Down, Reason::DependencyDown),
@@ -193,7 +193,15 @@ impl Engine {
         let Verdict { state: Some(state), reason } = self.in_context(index, verdict, turn.now) else {
             return;
         };
+        // A service that is not seen because its host is gone fails those that need it when it is silent too.
+        let fails = verdict.state == Some(State::Down) && matches!(state, State::Down | State::Unknown);
+        let failed = service.fails;
         if (state, reason) == (service.state, service.reason) {
+            if fails != failed {
+                self.services[index].fails = fails;
+                let ix = self.services[index].ix;
+                self.tell_dependents(ix, failed, turn);
+            }
             return;
         }
         let detail = self.describe(index, state, reason, turn.now);
@@ -202,6 +210,7 @@ impl Engine {
         let from = service.state;
         service.state = state;
         service.reason = reason;
+        service.fails = fails;
         service.since = turn.wall;
         service.detail.clone_from(&detail);
         let ix = service.ix;
@@ -228,13 +237,13 @@ impl Engine {
         let host = Arc::clone(&self.services[index].spec.host);
         // A host that has returned still explains those that are not heard again yet; it is no news.
         if reason == Some(Reason::HostUnreachable)
-            && state == State::Down
+            && fails
             && (self.host_is_gone(&host) || !on(Rule::BlameGone))
         {
             self.blame_host(&host, turn);
         }
-        if from != state && (blocks(from) || blocks(state)) {
-            self.tell_dependents(ix, from, turn);
+        if fails != failed || (from == State::Suspect) != (state == State::Suspect) {
+            self.tell_dependents(ix, failed, turn);
         }
     }
 
@@ -247,8 +256,10 @@ impl Engine {
             for dependency in self.services[at].spec.depends_on.iter().filter(|_| on(Rule::Dependency)) {
                 let known: Vec<usize> =
                     dependency.of.iter().filter_map(|parent| self.find(parent.as_str())).collect();
-                let count = |state| known.iter().filter(|at| self.services[**at].state == state).count();
-                let (down, suspect) = (count(State::Down), count(State::Suspect));
+                let count =
+                    |is: fn(&Service) -> bool| known.iter().filter(|at| is(&self.services[**at])).count();
+                let down = count(|parent| parent.fails);
+                let suspect = count(|parent| !parent.fails && parent.state == State::Suspect);
                 // Services that are not watched are taken to work.
                 let need =
                     if on(Rule::DependencyNeed) { dependency.need as usize } else { dependency.of.len() };
@@ -276,7 +287,7 @@ impl Engine {
         while let Some(at) = open.pop() {
             for id in self.services[at].spec.depends_on.iter().flat_map(|dependency| &dependency.of) {
                 let Some(parent) = self.find(id.as_str()) else { continue };
-                if blocks(self.services[parent].state) {
+                if self.services[parent].fails || self.services[parent].state == State::Suspect {
                     return Some(id);
                 }
                 if !seen.contains(&parent) {
@@ -288,16 +299,17 @@ impl Engine {
         None
     }
 
-    /// Whether too much of what `child` depends on was down while this service was as it was.
-    fn was_in_the_way(&mut self, ix: ServiceIx, was: State, child: ServiceIx) -> bool {
+    /// Whether too much of what `child` depends on failed while this service did.
+    fn was_in_the_way(&mut self, ix: ServiceIx, child: ServiceIx) -> bool {
         let index = ix.0 as usize;
-        let is = std::mem::replace(&mut self.services[index].state, was);
+        let fails = std::mem::replace(&mut self.services[index].fails, true);
         let blocked = self.dependencies(child.0 as usize) == Dependencies::Down;
-        self.services[index].state = is;
+        self.services[index].fails = fails;
         blocked
     }
 
-    fn tell_dependents(&mut self, ix: ServiceIx, from: State, turn: &mut Turn<'_>) {
+    /// What this service is to those that need it has changed. `failed`: what it was.
+    fn tell_dependents(&mut self, ix: ServiceIx, failed: bool, turn: &mut Turn<'_>) {
         // All that depend on it, directly or not: a service in between may be well and change nothing itself.
         let mut below = self.dependents.get(&ix).cloned().unwrap_or_default();
         let mut at = 0;
@@ -313,7 +325,7 @@ impl Engine {
             let service = &self.services[child.0 as usize];
             let explained = (service.state, service.reason) == (State::Down, Some(Reason::DependencyDown));
             // A suspicion that passes is no return, and must not put the truth off again and again.
-            if from == State::Down && explained && self.was_in_the_way(ix, from, child) {
+            if failed && explained && self.was_in_the_way(ix, child) {
                 let service = &mut self.services[child.0 as usize];
                 // It gets the time of a start to find its dependency again.
                 service.settle_until = turn.now + service.spec.start_grace;

@@ -38,6 +38,8 @@ pub(super) struct Service {
     pub watched_since: Mono,
     pub state: State,
     pub reason: Option<Reason>,
+    /// Whether those that need it must do without: it is down, or silent on a host that is gone.
+    pub fails: bool,
     pub since: Wall,
     pub detail: String,
     /// The last report about the unit, and when it came.
@@ -94,6 +96,7 @@ impl Service {
             watched_since: now,
             state: State::Pending,
             reason: None,
+            fails: false,
             since: wall,
             detail: "nothing heard yet".to_owned(),
             unit: None,

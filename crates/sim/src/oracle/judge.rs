@@ -168,6 +168,10 @@ impl Oracle {
             );
         }
         let one_way = spec.heartbeat.as_ref().is_some_and(|heart| heart.mode == Mode::Mutual);
+        if to == State::Down && reason == Some(Reason::HostUnreachable) {
+            // Nobody sees it, so nobody knows.
+            self.violate(Rule::False, format!("{} is called down because its host is gone", spec.id));
+        }
         let judged = to == State::Down || (to == State::Degraded && !one_way);
         if judged && !self.has_cause(plan, service, run) {
             self.violate(
@@ -219,10 +223,7 @@ impl Oracle {
         }
         let watch = &self.watches[service];
         let allowed = match (watch.state, watch.reason) {
-            (
-                State::Down,
-                Some(Reason::StoppedByOperator | Reason::DependencyDown | Reason::HostUnreachable),
-            ) => false,
+            (State::Down, Some(Reason::StoppedByOperator | Reason::DependencyDown)) => false,
             (State::Down, _) => true,
             (State::Degraded, _) => spec.alert_on_degraded,
             _ => false,
@@ -297,10 +298,7 @@ impl Oracle {
         watch.well = watch.well.max(run);
         let (state, reason, paused) = (watch.state, watch.reason, watch.paused);
         let wanted = state == State::Down
-            && !matches!(
-                reason,
-                Some(Reason::StoppedByOperator | Reason::DependencyDown | Reason::HostUnreachable)
-            );
+            && !matches!(reason, Some(Reason::StoppedByOperator | Reason::DependencyDown));
         let by_rule = action.by.starts_with("rule ");
         let by_hand = action.by.as_ref() == "anna";
         if paused || !(wanted || by_rule || by_hand) {
@@ -314,8 +312,8 @@ impl Oracle {
         }
     }
 
-    /// Whether so much of what a service needs is down (or `suspect`, where that counts) that it is to blame,
-    /// directly or not.
+    /// Whether so much of what a service needs is down (or suspect or out of sight, where that counts) that it is
+    /// to blame, directly or not.
     fn is_excused_by_dependency(&self, plan: &Plan, service: usize, suspect: bool) -> bool {
         let mut open = vec![service];
         let mut seen = vec![false; plan.services.len()];
@@ -327,8 +325,10 @@ impl Oracle {
                 let parents: Vec<usize> =
                     dependency.of.iter().filter_map(|id| service_of(id.as_str())).collect();
                 let works = |parent: &&usize| {
-                    let state = self.watches[**parent].state;
-                    state != State::Down && (state != State::Suspect || !suspect)
+                    let watch = &self.watches[**parent];
+                    // Silent on a host that is gone, it may be what keeps others from working.
+                    let gone = watch.reason == Some(Reason::HostUnreachable);
+                    watch.state != State::Down && !(suspect && (watch.state == State::Suspect || gone))
                 };
                 if parents.iter().filter(works).count() < dependency.need as usize {
                     return true;

@@ -4,7 +4,7 @@ use super::*;
 use crate::spec::{Confirm, DetectorSpec, Mode, Profile};
 
 const MISSED: Option<Reason> = Some(Reason::MissedHeartbeat);
-const GONE: (State, Option<Reason>) = (State::Down, Some(Reason::HostUnreachable));
+const GONE: (State, Option<Reason>) = (State::Unknown, Some(Reason::HostUnreachable));
 
 /// The default: adaptive, asking at suspicion, capped by three intervals.
 fn adaptive(interval: Duration) -> HeartbeatSpec {
@@ -278,6 +278,34 @@ fn a_lost_link_is_one_incident_and_units_behind_it_are_unknown() {
     world.give(Input::Link { host: "web-01".into(), connected: true });
     assert_eq!(world.state("a").0, State::Up);
     assert_eq!(world.engine.open_incidents().len(), 0);
+}
+
+#[test]
+fn what_needs_a_service_on_a_host_that_is_gone_is_explained_by_it() {
+    let names = ["a", "b", "c"];
+    let mut services: Vec<_> = names.iter().map(|name| with_adaptive(service(name))).collect();
+    services.push(on_host(with_check(service("shop"), 0, 1), "web-02"));
+    services[3].depends_on = vec![Dependency { of: vec![ServiceId::new("a").unwrap()], need: 1 }];
+    let mut world = World::new(many(services));
+    world.check("shop", 0, PASS);
+    world.beat_for(&names, 10, 10 * SECOND);
+    world.pass(30 * SECOND);
+    assert_eq!(world.state("a"), GONE);
+    for _ in 0..3 {
+        world.check("shop", 0, CheckOutcome::Fail(FailKind::Refused));
+    }
+    assert_eq!(world.state("shop"), (State::Down, Some(Reason::DependencyDown)));
+    let detail = world.engine.service("shop", world.now()).unwrap().detail;
+    assert_eq!(detail, "it depends on a, and the host of that, web-01, is gone");
+    assert_eq!(world.opened(), ["host.web-01"]);
+    // What it needs is there again: it has the time of a start before its own trouble is told.
+    for name in names {
+        world.beat(name);
+    }
+    assert_eq!(world.state("shop"), (State::Down, Some(Reason::DependencyDown)));
+    world.beat_for(&names, 7, 10 * SECOND);
+    assert_eq!(world.state("shop"), (State::Down, Some(Reason::CheckFailed)));
+    assert_eq!(world.opened(), ["host.web-01", "shop"]);
 }
 
 #[test]

@@ -44,7 +44,11 @@ fn a_host_that_has_returned_is_not_blamed_again_for_one_that_is_still_excused() 
     assert_eq!(world.opened(), ["host.web-01"], "{:?}", world.transitions());
     world.beat("a");
     world.pass(8 * SECOND);
-    assert_eq!(world.state("e"), (State::Down, Some(Reason::HostUnreachable)), "it was away with its host");
+    assert_eq!(
+        world.state("e"),
+        (State::Unknown, Some(Reason::HostUnreachable)),
+        "it was away with its host"
+    );
     assert_eq!(world.engine.open_incidents().len(), 0);
     assert_eq!(world.opened(), ["host.web-01"]);
 }
@@ -172,7 +176,7 @@ fn an_end_that_was_seen_does_not_hide_behind_a_host_that_was_away() {
     world.beat("web");
     world.give(link(false));
     world.pass(10 * SECOND);
-    assert_eq!(world.state("web"), (State::Down, Some(Reason::HostUnreachable)));
+    assert_eq!(world.state("web"), (State::Unknown, Some(Reason::HostUnreachable)));
     world.give(link(true));
     world.killed("web");
     assert_eq!(world.state("web"), (State::Down, Some(Reason::Killed)));
