@@ -15,12 +15,14 @@
 //! | `host` | the host's own figures |
 //! | `local` | heartbeats of programs on this host |
 //! | `uplink` | the link to a server of another process: batches, orders, the spool |
+//! | `enrol` | a key and a certificate of the server's authority, and their renewal |
 //! | `figures` | how well the agent keeps up |
 #![warn(missing_docs)]
 
 mod agent;
 mod assignment;
 mod check;
+pub mod enrol;
 mod facts;
 mod figures;
 mod host;

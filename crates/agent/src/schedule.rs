@@ -106,7 +106,7 @@ mod tests {
         // Every quarter of the second gets its share.
         for quarter in 0..4 {
             let range = SECOND / 4 * quarter..SECOND / 4 * (quarter + 1);
-            assert!(offsets.iter().filter(|offset| range.contains(offset)).count() > 10);
+            assert!(offsets.iter().filter(|offset| range.contains(*offset)).count() > 10);
         }
         // Many checks take longer, but never more than their interval.
         assert!((0..5000).any(|index| schedule(now, index, 3600 * SECOND, 5000).due(0) - now > 9 * SECOND));

@@ -15,6 +15,7 @@ pub fn blocks<C, R>(kinds: &Kinds<C, R>) -> Vec<(String, String)> {
     let at = |pointer: &str| table(schema.pointer(pointer).unwrap_or(&Json::Null));
     let named = [
         ("server", "/properties/server"),
+        ("tls", "/properties/server/properties/tls"),
         ("limits", "/properties/server/properties/limits"),
         ("retention", "/properties/server/properties/retention"),
         ("agent", "/properties/agent"),

@@ -21,6 +21,7 @@ use crate::{record, words};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 record! {
     /// The server: where it listens, where it keeps its data, and its limits.
@@ -29,7 +30,7 @@ record! {
         listen: SocketAddr = "127.0.0.1:7700",
         /// Folder of the database and of lifesign's own token. Made when it is missing, readable by its owner only.
         data_dir: PathBuf = "./data",
-        /// The same by TLS on a port of its own: for agents of other hosts, and for everybody else.
+        /// The same by TLS on a port of its own: for agents of other hosts, and for everybody else. `lifesign server` opens it unasked, with a certificate of its own; `lifesign up` only where this is written (`tls: {}` is enough).
         tls: Option<Tls>,
         /// Whether `/metrics` answers without a token.
         open_metrics: bool = false,
@@ -45,10 +46,40 @@ record! {
     pub struct Tls {
         /// Address and port.
         listen: SocketAddr = "0.0.0.0:7701",
-        /// The server's certificate, then those of its authorities up to the root; PEM.
-        certificate: PathBuf,
+        /// The server's certificate, then those of its authorities up to the root; PEM. Where unset: one of the server's own authority, which is made at the first start. Agents that are enrolled are shown that one in either case.
+        certificate: Option<PathBuf>,
         /// The certificate's private key; PEM, readable by lifesign alone.
-        key: PathBuf,
+        key: Option<PathBuf>,
+        /// Further names and IP addresses for the certificate of the server's own authority, beside this host's and `listen`'s: those by which browsers and programs call the server.
+        names: Vec<String> [0..=64] = [],
+        /// How long a certificate of an enrolled agent holds. It is renewed by itself after two thirds.
+        agents_for: Duration [SECOND..=YEAR] = "30d",
+    }
+    check Tls::check
+}
+
+impl Default for Tls {
+    /// What holds where nothing is written.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 7701)),
+            certificate: None,
+            key: None,
+            names: Vec::new(),
+            agents_for: DAY * 30,
+        }
+    }
+}
+
+impl Tls {
+    fn check(&self, node: &Node, cx: &mut Cx) {
+        let alone = match (&self.certificate, &self.key) {
+            (Some(_), None) => ("certificate", "key"),
+            (None, Some(_)) => ("key", "certificate"),
+            (Some(_), Some(_)) | (None, None) => return,
+        };
+        cx.error(node.at(alone.0), format!("`{}` is of no use without `{}`", alone.0, alone.1))
+            .hint("write both, or neither: then the server has a certificate of its own authority");
     }
 }
 
@@ -111,7 +142,7 @@ record! {
         ca: Option<PathBuf>,
         /// Bytes on disk for what cannot be sent while no server answers; the oldest gives way.
         spool: Bytes [65_536..=68_719_476_736] = "64MiB",
-        /// The agent's token at that server. Not under `up`.
+        /// The agent's token at that server. Not under `up`, and not needed where the host was enrolled: `lifesign agent enroll`.
         token: Option<Secret>,
         /// How programs on this host are heard.
         local: Local = {},

@@ -66,7 +66,12 @@ pub(crate) enum Command {
     /// Run the server: as `up`, for this host and for agents of others
     Server(Up),
     /// Run the agent of a host alone; what it watches comes from its server
-    Agent(Up),
+    Agent(Agent),
+    /// Hosts that are enrolled with a certificate; without more, list them
+    Hosts {
+        #[command(subcommand)]
+        command: Option<HostsCommand>,
+    },
     /// Look at a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -163,6 +168,51 @@ pub(crate) struct Up {
     /// Keep the data here, whatever the configuration says; `service install` sets it
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Agent {
+    #[command(flatten)]
+    pub(crate) up: Up,
+    #[command(subcommand)]
+    pub(crate) command: Option<AgentCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Get a certificate for this host: lifesign agent enroll --server https://HOST:7701 --token ONE-TIME
+    ///
+    /// The one-time token is made on the server: lifesign hosts token. It tells the agent its server, too: another one
+    /// is never told anything. The certificate is renewed by itself from then on. Where FILE does not exist, it is
+    /// written.
+    Enroll(Enroll),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// What the host is called; default: `agent.host`, else the machine's own name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// Keep key and certificate here, whatever the configuration says
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// Make a one-time token for `lifesign agent enroll`; it ends after 15 minutes
+    Token {
+        /// The one host that may use it, which may have been enrolled before; without it any that is new
+        host: Option<String>,
+    },
+    /// Turn a host out, at once: its link is cut, its certificates count no more
+    Revoke {
+        /// The host
+        host: String,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

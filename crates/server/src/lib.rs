@@ -10,6 +10,7 @@
 pub mod api;
 pub mod auth;
 pub mod engine;
+pub mod enrol;
 pub mod events;
 mod figures;
 pub mod hold;

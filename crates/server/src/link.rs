@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use lifesign_component::Stop;
 use lifesign_core::input::{ActionReport, Input};
 use lifesign_core::model::{HostName, ServiceId};
+use lifesign_proto::enrol::is_host_name;
 use lifesign_proto::link::{Deed, Downlink, Framer, Happened, Hello, Order, Refusal, UPGRADE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ use crate::AppState;
 use crate::api::Failure;
 use crate::auth::Client;
 use crate::engine::{Clock, EngineHandle, Unreached};
+use crate::enrol::{Enrolment, Member};
 
 /// An agent whose connection broke is given up after this long without another one.
 pub const GIVE_UP: Duration = Duration::from_secs(10);
@@ -33,8 +35,6 @@ pub const GIVE_UP: Duration = Duration::from_secs(10);
 const ORDERS: usize = 256;
 /// Frames that may wait for one agent's socket.
 const OUTGOING: usize = 256;
-/// Longest name of a host.
-const MAX_HOST: usize = 255;
 /// How long the last words of a connection may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// An agent that was heard within this is alive: a second one of the same name is turned away.
@@ -64,6 +64,7 @@ struct Inner {
     /// The host of this very process: no other agent may call itself so.
     here: HostName,
     new_host: NewHost,
+    enrolment: Enrolment,
     hosts: Mutex<BTreeMap<HostName, Line>>,
 }
 
@@ -103,8 +104,14 @@ impl fmt::Debug for Desk {
 
 impl Desk {
     /// A desk that knows no host yet.
-    pub(crate) fn new(engine: EngineHandle, clock: Clock, here: HostName, new_host: NewHost) -> Self {
-        Self(Arc::new(Inner { engine, clock, here, new_host, hosts: Mutex::default() }))
+    pub(crate) fn new(
+        engine: EngineHandle,
+        clock: Clock,
+        here: HostName,
+        new_host: NewHost,
+        enrolment: Enrolment,
+    ) -> Self {
+        Self(Arc::new(Inner { engine, clock, here, new_host, enrolment, hosts: Mutex::default() }))
     }
 
     /// Tells what the hosts watch from now on; those that are connected hear of it at once. A host that is known and
@@ -175,15 +182,35 @@ impl Desk {
         self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether who said `hello` may be the agent it says it is; then its connection is the host's.
+    /// Whether the agent of `host` is connected.
+    pub(crate) fn is_connected(&self, host: &HostName) -> bool {
+        self.lines().get(host).is_some_and(|line| line.orders.is_some())
+    }
+
+    /// Ends the link of `host`, if there is one, and says whether there was. What it is sent already is lost with it.
+    pub(crate) fn cut(&self, host: &HostName) -> bool {
+        let mut lines = self.lines();
+        let Some(line) = lines.get_mut(host).filter(|line| line.orders.is_some()) else { return false };
+        line.orders = None;
+        line.heard = None;
+        line.generation += 1;
+        let generation = line.generation;
+        drop(lines);
+        self.give_up_later(host, generation);
+        true
+    }
+
+    /// Whether who said `hello` may be the agent it says it is; then its connection is the host's. `member`: whose
+    /// certificate came with the connection.
     fn admit(
         &self,
         hello: &Hello,
+        member: Option<&Member>,
         orders: mpsc::Sender<(String, Order)>,
     ) -> Result<Admitted, (Refusal, String)> {
         let refused = |words: &str| Err((Refusal::Forbidden, words.to_owned()));
         let name = hello.host.as_str();
-        if name.is_empty() || name.len() > MAX_HOST || name.chars().any(|c| c.is_control() || c == '@') {
+        if !is_host_name(name) {
             return refused("this is no name of a host; set `agent.host`");
         }
         if *name == *self.0.here {
@@ -193,6 +220,10 @@ impl Desk {
         }
         let now = self.0.clock.now().mono;
         let mut lines = self.lines();
+        // With the lines in hand: a revocation that comes now finds this one when it cuts.
+        if let Some(why) = self.0.enrolment.objection(name, member) {
+            return refused(&why);
+        }
         let host: HostName = name.into();
         let is_new = !lines.contains_key(&host);
         let line = lines.entry(Arc::clone(&host)).or_default();
@@ -331,7 +362,7 @@ fn translated(input: Input, host: &HostName, services: &BTreeMap<ServiceId, Serv
 ///
 /// For lifesign's own agents: the connection is upgraded (`Upgrade: lifesign-link`) and then carries frames both ways.
 #[utoipa::path(
-    get, path = "/api/v1/link", tag = "hosts", security(("token" = ["write"])),
+    get, path = "/api/v1/link", tag = "hosts", security(("token" = ["write"]), ("certificate" = [])),
     responses(
         (status = 101, description = "The connection is a link now"),
         (status = 403, description = "Not encrypted, and not from this very host", body = lifesign_proto::Problem),
@@ -358,9 +389,10 @@ pub(crate) async fn open(State(state): State<AppState>, mut request: Request) ->
         .into_response();
     };
     let (desk, stop) = (state.desk.clone(), state.stop.clone());
+    let member = request.extensions_mut().remove::<Member>();
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(way) => converse(desk, way, stop).await,
+            Ok(way) => converse(desk, member, way, stop).await,
             Err(error) => tracing::debug!(%error, "An agent's connection was not upgraded"),
         }
     });
@@ -371,7 +403,7 @@ pub(crate) async fn open(State(state): State<AppState>, mut request: Request) ->
 }
 
 /// One connection, from its first byte to its last.
-async fn converse(desk: Desk, way: Upgraded, mut stop: Stop) {
+async fn converse(desk: Desk, member: Option<Member>, way: Upgraded, mut stop: Stop) {
     let (mut reader, mut writer) = tokio::io::split(TokioIo::new(way));
     let (outgoing, mut frames) = mpsc::channel::<Vec<u8>>(OUTGOING);
     let writing = tokio::spawn(async move {
@@ -387,6 +419,7 @@ async fn converse(desk: Desk, way: Upgraded, mut stop: Stop) {
     let mut connection = Connection {
         machine: Downlink::new(desk.0.clock.now().mono),
         desk,
+        member,
         outgoing,
         orders: Some(orders),
         host: None,
@@ -398,7 +431,11 @@ async fn converse(desk: Desk, way: Upgraded, mut stop: Stop) {
         let wait = connection.machine.deadline().since(connection.desk.0.clock.now().mono);
         let happened = tokio::select! {
             () = stop.given() => Happened::Stop,
-            Some((id, order)) = ordered.recv() => Happened::Ordered(id, order),
+            order = ordered.recv() => match order {
+                Some((id, order)) => Happened::Ordered(id, order),
+                // Another connection has taken its place, or it was cut.
+                None => break,
+            },
             read = reader.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => Happened::Lost,
                 Ok(length) => {
@@ -427,6 +464,8 @@ async fn converse(desk: Desk, way: Upgraded, mut stop: Stop) {
 struct Connection {
     machine: Downlink,
     desk: Desk,
+    /// Whose certificate came with it.
+    member: Option<Member>,
     outgoing: mpsc::Sender<Vec<u8>>,
     orders: Option<mpsc::Sender<(String, Order)>>,
     /// Whose it is, once it was admitted, and which of its connections.
@@ -481,7 +520,7 @@ impl Connection {
 
     async fn admit(&mut self, hello: &Hello, events: &mut Vec<Happened>) {
         let Some(orders) = self.orders.take() else { return };
-        match self.desk.admit(hello, orders) {
+        match self.desk.admit(hello, self.member.as_ref(), orders) {
             Ok(admitted) => {
                 let Admitted { host, generation, taken, first, is_new } = admitted;
                 tracing::info!(%host, program = hello.program, system = hello.system, "An agent is connected");

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use crate::api::{self, Rate};
 use crate::auth::{Access, AccessTable, Sessions, Undeclared, guard_pages, login_router};
 use crate::engine::{self, Clock, Follow, Loop, Watch, Work};
+use crate::enrol::{Enrolment, Ways};
 use crate::events::Events;
 use crate::figures::Figures;
 use crate::hold::OnHold;
@@ -33,7 +34,9 @@ pub struct Parts {
     /// Where it listens; bound already, so that a taken port is found before anything is started.
     pub listener: TcpListener,
     /// The port with TLS, bound, and how it is spoken there.
-    pub tls: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+    pub tls: Option<(TcpListener, Ways)>,
+    /// Hosts with certificates of the server's own authority.
+    pub enrolment: Enrolment,
     /// Both clocks.
     pub clock: Clock,
     /// The store, open.
@@ -125,7 +128,14 @@ impl Server {
             peers: peers.clone(),
             pings: parts.pings,
             sessions: Sessions::default(),
-            desk: Desk::new(engine.clone(), parts.clock.clone(), parts.host, parts.new_host),
+            desk: Desk::new(
+                engine.clone(),
+                parts.clock.clone(),
+                parts.host,
+                parts.new_host,
+                parts.enrolment.clone(),
+            ),
+            enrolment: parts.enrolment,
             board: parts.board,
             clock: parts.clock.clone(),
             reloader: Reloader {
@@ -149,7 +159,7 @@ impl Server {
         };
         let serving = Serving {
             listener: parts.listener,
-            tls: parts.tls.map(|(listener, config)| (listener, config.into())),
+            tls: parts.tls,
             router: router(&state, parts.is_metrics_open)?,
             limits: Arc::clone(&state.limits),
             trusted_proxies: parts.trusted_proxies.into(),

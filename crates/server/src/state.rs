@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::api::Rate;
 use crate::auth::{Access, Sessions};
 use crate::engine::{Clock, EngineHandle};
+use crate::enrol::Enrolment;
 use crate::events::Events;
 use crate::figures::Figures;
 use crate::hold::OnHold;
@@ -40,6 +41,8 @@ pub struct AppState {
     pub board: Board,
     /// Both clocks.
     pub clock: Clock,
+    /// Hosts with certificates of the server's own authority.
+    pub enrolment: Enrolment,
     /// Agents of other hosts.
     pub desk: Desk,
     /// Reads the configuration again.

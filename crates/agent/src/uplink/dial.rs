@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::enrol::{advice, tls_error};
+
 /// Most of a refusal's body that is read.
 const MAX_WORDS: usize = 4096;
 
@@ -41,13 +43,23 @@ impl fmt::Display for ServerAddress {
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) tls: Arc<ClientConfig>,
-    pub(super) token: Arc<str>,
+    pub(super) token: Option<Arc<str>>,
 }
 
 /// An open way for frames.
 pub(super) type Way = TokioIo<Upgraded>;
 
 impl Dialer {
+    /// Why a connection failed, with the way out where there is one.
+    fn in_words(&self, server: &ServerAddress, error: &(dyn std::error::Error + 'static)) -> String {
+        let Some(tls) = tls_error(error) else { return format!("{server}: {error}") };
+        // The advice is for those who are enrolled.
+        match advice(tls).filter(|_| self.token.is_none()) {
+            Some(advice) => format!("{server}: {advice} (TLS: {tls})"),
+            None => format!("{server}: TLS: {tls}"),
+        }
+    }
+
     /// Opens the way to `server`, or says in words why not.
     pub(super) async fn open(&self, server: &ServerAddress) -> Result<Way, String> {
         let tcp = TcpStream::connect((server.host.as_str(), server.port))
@@ -67,7 +79,7 @@ impl Dialer {
         let stream = TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, tcp)
             .await
-            .map_err(|error| format!("{server}: TLS: {error}"))?;
+            .map_err(|error| self.in_words(server, &error))?;
         self.upgrade(stream, server).await
     }
 
@@ -76,15 +88,18 @@ impl Dialer {
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         server: &ServerAddress,
     ) -> Result<Way, String> {
-        let wrong = |error: hyper::Error| format!("{server}: {error}");
+        let wrong = |error: hyper::Error| self.in_words(server, &error);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(wrong)?;
         // It lives as long as the way: when that is dropped, it ends.
         tokio::spawn(connection.with_upgrades());
-        let request = Request::get(PATH)
+        let mut request = Request::get(PATH)
             .header(header::HOST, format!("{}:{}", server.host, server.port))
             .header(header::CONNECTION, "upgrade")
-            .header(header::UPGRADE, UPGRADE)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::UPGRADE, UPGRADE);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request
             .body(Empty::<Bytes>::new())
             .map_err(|_| format!("{server}: the token has characters that HTTP does not take"))?;
         let answer = sender.send_request(request).await.map_err(wrong)?;

@@ -48,8 +48,8 @@ pub struct LinkSetup {
     pub servers: Vec<ServerAddress>,
     /// The name of this host.
     pub host: HostName,
-    /// The token that opens the link.
-    pub token: Arc<str>,
+    /// The token that opens the link; none: the certificate that `tls` shows does.
+    pub token: Option<Arc<str>>,
     /// Whom the agent trusts to be its server.
     pub tls: Arc<ClientConfig>,
     /// Where evidence waits that cannot be sent.

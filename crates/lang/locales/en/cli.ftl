@@ -55,6 +55,15 @@ cli-watching = Watching { $services ->
    *[other] { $services } services
 } on { $host }:
 cli-agent-runs = The agent of { $host } is at work for { $server }
+cli-enrolled = { $host } is enrolled at { $server }. Its certificate is renewed by itself.
+cli-enrolled-file = { $file } was written.
+cli-enrolled-next = Start the agent: { $command }
+cli-no-hosts = No host is enrolled. Make a one-time token with: lifesign hosts token
+cli-host-connected = { $host }  connected, certificate until { $expires }
+cli-host-away = { $host }  not connected, certificate until { $expires }
+cli-host-revoked = { $host }  revoked at { $revoked }
+cli-one-time-token = It enrols one host, until { $expires }. There: lifesign agent enroll --server https://THIS-HOST:7701 --token …
+cli-host-revoked-done = { $host } is revoked: its link is cut, its certificates count no more.
 cli-stop-hint = Press Ctrl+C to stop.
 cli-stopping = Stopping …
 

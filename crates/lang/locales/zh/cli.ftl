@@ -40,6 +40,15 @@ cli-token-made = 管理员令牌（仅显示一次，保存在 { $file }）：{ 
 cli-token-kept = 管理员令牌保存在 { $file }
 cli-watching = 正在监控 { $host } 上的 { $services } 个服务：
 cli-agent-runs = 代理在 { $host } 上运行，服务器：{ $server }
+cli-enrolled = { $host } 已在 { $server } 登记，证书会自动续期。
+cli-enrolled-file = 已写入 { $file }。
+cli-enrolled-next = 启动代理：{ $command }
+cli-no-hosts = 还没有登记的主机。生成一次性令牌：lifesign hosts token
+cli-host-connected = { $host }  已连接，证书有效至 { $expires }
+cli-host-away = { $host }  未连接，证书有效至 { $expires }
+cli-host-revoked = { $host }  已于 { $revoked } 吊销
+cli-one-time-token = 该令牌可登记一台主机，有效至 { $expires }。在该主机上运行：lifesign agent enroll --server https://本机:7701 --token …
+cli-host-revoked-done = { $host } 已吊销：连接已切断，证书不再有效。
 cli-stop-hint = 按 Ctrl+C 停止。
 cli-stopping = 正在停止 …
 

@@ -4,14 +4,17 @@ mod act;
 mod beat;
 mod config;
 mod discover;
+mod enroll;
 mod exec;
 mod explain;
+mod hosts;
 mod incidents;
 mod service;
 mod simulate;
 mod status;
 
-use crate::cli::{Cli, Command};
+use crate::cli::service::Role;
+use crate::cli::{AgentCommand, Cli, Command, HostsCommand};
 use crate::failure::Failure;
 use crate::remote::Remote;
 use crate::{sample, up};
@@ -31,8 +34,19 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     }
     let remote = || Remote::new(&cli.global);
     match &cli.command {
-        Command::Up(up) | Command::Server(up) => up::run(up, lang),
-        Command::Agent(up) => up::agent::run(up, lang),
+        Command::Up(up) => up::run(up, Role::Up, lang),
+        Command::Server(up) => up::run(up, Role::Server, lang),
+        Command::Agent(agent) => match &agent.command {
+            None => up::agent::run(&agent.up, lang),
+            Some(AgentCommand::Enroll(what)) => enroll::run(what, &cli.global, lang),
+        },
+        Command::Hosts { command: None } => hosts::all(&remote(), lang, json),
+        Command::Hosts { command: Some(HostsCommand::Token { host }) } => {
+            hosts::token(&remote(), host.as_deref(), lang, json)
+        }
+        Command::Hosts { command: Some(HostsCommand::Revoke { host }) } => {
+            hosts::revoke(&remote(), host, lang, json)
+        }
         Command::Config(command) => config::run(command, lang, json),
         Command::Status { id: None } => status::all(&remote(), lang, json),
         Command::Status { id: Some(id) } => status::one(&remote(), id, lang, json),

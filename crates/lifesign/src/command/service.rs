@@ -86,14 +86,14 @@ fn own(what: &Install) -> Result<Definition, Failure> {
     // A wrong configuration is told here, not by a service that does not start.
     let loaded = super::load_configuration(&file, what.env.as_deref())?;
     let config = &loaded.config;
-    match what.role {
-        Role::Up | Role::Server => up::refuse_remote_agent(config)?,
-        Role::Agent => up::agent::check(config)?,
-    }
     let beside = file.parent().map(|folder| folder.join("data"));
     let is_default = beside.as_ref() == Some(&config.server.data_dir);
     let data_dir =
         if is_default { service::default_data_dir(&what.name) } else { absolute(&config.server.data_dir)? };
+    match what.role {
+        Role::Up | Role::Server => up::refuse_remote_agent(config)?,
+        Role::Agent => drop(up::agent::check(config, &data_dir)?),
+    }
     let writes = written_by(config, &data_dir)?;
     let mut argv = vec![executable()?];
     argv.extend(service_main::command_of(&what.name, what.role));

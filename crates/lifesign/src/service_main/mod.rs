@@ -31,7 +31,7 @@ pub(crate) fn run(what: &Run, lang: Lang) -> Result<(), Failure> {
     let (up, role) = (what.up.clone(), what.role);
     end(host::run(&what.name, move |host| {
         let result = match role {
-            Role::Up | Role::Server => up::run_under(host, &up, lang),
+            Role::Up | Role::Server => up::run_under(host, &up, role, lang),
             Role::Agent => up::agent::run_under(host, &up, lang),
         };
         outcome(lang, result)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use lifesign_agent::enrol::{Enrolled, Identity};
 use lifesign_agent::{Agent, Assignments, Command, LinkSetup, ServerAddress, Setup, Told, link};
 use lifesign_component::{Board, Component, Supervisor};
 use lifesign_config::Url;
@@ -48,21 +49,47 @@ pub(crate) fn run_under(host: Host, up: &Up, lang: Lang) -> Result<(), Failure> 
     result
 }
 
-/// What an agent alone needs, and what it cannot do.
-pub(crate) fn check(config: &Configuration) -> Result<(), Failure> {
+/// What an agent alone needs, and what it cannot do. `data_dir`: where it keeps its certificate, if it was enrolled.
+pub(crate) fn check(config: &Configuration, data_dir: &Path) -> Result<Option<Identity>, Failure> {
     let wrong = |what: &str| Err(Failure::Configuration(format!("error: {what}")));
-    if config.agent.server.is_none() {
-        return wrong("an agent needs a server: `agent: { server: \"https://…\", token: … }`");
-    }
-    if config.agent.token.is_none() {
-        return wrong("an agent needs a token of its server: `agent: { token: \"${file:…}\" }`");
+    let identity =
+        Identity::load(data_dir).map_err(|error| Failure::Configuration(format!("error: {error}")))?;
+    match &identity {
+        Some(identity) => {
+            let host = host_name(config);
+            if *identity.host != *host {
+                return wrong(&format!(
+                    "this host was enrolled as {0} and is called {host} now; set `agent.host` to {0}, or enrol it anew \
+                     with another --data-dir",
+                    identity.host
+                ));
+            }
+            if config.agent.server.iter().chain(&config.agent.fallbacks).any(|server| !server.tls) {
+                return wrong(
+                    "an enrolled agent speaks TLS; write `agent.server` and `agent.fallbacks` with https://",
+                );
+            }
+        }
+        None if config.agent.server.is_none() => {
+            return wrong(
+                "an agent needs a server: enrol it (lifesign agent enroll --server https://HOST:7701 --token ONE-TIME), \
+                 or write `agent: { server: \"https://…\", token: … }`",
+            );
+        }
+        None if config.agent.token.is_none() => {
+            return wrong(
+                "an agent needs a certificate or a token of its server: lifesign agent enroll --server https://HOST:7701 \
+                 --token ONE-TIME, or `agent: { token: \"${file:…}\" }`",
+            );
+        }
+        None => {}
     }
     if !config.services.is_empty() {
         return wrong(
             "an agent's own `services` are not available yet; write them into the server's file, with `hosts`",
         );
     }
-    Ok(())
+    Ok(identity)
 }
 
 /// [`run_under`]; `at_work` is set as soon as the start has succeeded.
@@ -72,7 +99,7 @@ fn work(host: Host, up: &Up, lang: Lang, at_work: &mut bool) -> Result<(), Failu
     if let Some(data_dir) = &up.data_dir {
         loaded.config.server.data_dir.clone_from(data_dir);
     }
-    check(&loaded.config)?;
+    let identity = check(&loaded.config, &loaded.config.server.data_dir)?;
     logging::start(&loaded.config.log);
     let warnings = loaded.warnings.to_string();
     if !warnings.trim().is_empty() {
@@ -82,11 +109,12 @@ fn work(host: Host, up: &Up, lang: Lang, at_work: &mut bool) -> Result<(), Failu
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    runtime.block_on(serve(loaded, file.config.clone(), host, lang, at_work)).map_err(Failure::from)
+    runtime.block_on(serve(loaded, identity, file.config.clone(), host, lang, at_work)).map_err(Failure::from)
 }
 
 async fn serve(
     loaded: Checked,
+    identity: Option<Identity>,
     file: PathBuf,
     service: Host,
     lang: Lang,
@@ -111,8 +139,10 @@ async fn serve(
     let (inputs, observations) = mpsc::channel(OBSERVATIONS);
     let (commands, orders) = mpsc::channel(ORDERS);
     let (told, words) = mpsc::channel(ORDERS);
-    let servers: Vec<ServerAddress> =
-        config.agent.server.iter().chain(&config.agent.fallbacks).map(address).collect();
+    let servers = servers(&config, identity.as_ref())?;
+    let enrolled = identity
+        .map(|identity| Enrolled::new(identity, &around.data_dir).map_err(|why| anyhow!(why)))
+        .transpose()?;
     let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
     let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
     setup.local = Some(local::setup(&config, &around));
@@ -124,10 +154,15 @@ async fn serve(
         own: config.clone(),
     };
     let (link, _figures) = link(LinkSetup {
-        servers,
+        servers: servers.clone(),
         host: Arc::clone(&around.host),
-        token: config.agent.token.as_ref().map_or("", |token| token.expose()).into(),
-        tls: tls::agent(config.agent.ca.as_deref())?,
+        token: enrolled
+            .is_none()
+            .then(|| config.agent.token.as_ref().map_or("", |token| token.expose()).into()),
+        tls: match &enrolled {
+            Some(enrolled) => enrolled.tls(),
+            None => tls::agent(config.agent.ca.as_deref())?,
+        },
         spool: around.data_dir.join("spool"),
         spool_limit: config.agent.spool.get(),
         clock: lifesign_os::clock::now,
@@ -135,8 +170,9 @@ async fn serve(
         told,
     });
     let mut supervisor = Supervisor::new(Board::default());
+    let renewal = enrolled.map(|enrolled| enrolled.renewal(servers, lifesign_os::clock::now));
     let components = [Agent::new(setup).component(), post.component(words), link];
-    if let Err(error) = start(&mut supervisor, components.into_iter()).await {
+    if let Err(error) = start(&mut supervisor, components.into_iter().chain(renewal)).await {
         supervisor.stop().await;
         return Err(error);
     }
@@ -174,7 +210,20 @@ async fn serve(
     ended
 }
 
-fn address(url: &Url) -> ServerAddress {
+/// The servers of the configuration, or the one that the host was enrolled at.
+fn servers(config: &Configuration, identity: Option<&Identity>) -> anyhow::Result<Vec<ServerAddress>> {
+    let mut servers: Vec<ServerAddress> =
+        config.agent.server.iter().chain(&config.agent.fallbacks).map(address).collect();
+    if let (None, Some(identity)) = (&config.agent.server, identity) {
+        let url = Url::parse(&identity.server).map_err(|why| {
+            anyhow!("the server {:?} that this host was enrolled at: {why}", identity.server)
+        })?;
+        servers.insert(0, address(&url));
+    }
+    Ok(servers)
+}
+
+pub(crate) fn address(url: &Url) -> ServerAddress {
     ServerAddress { tls: url.tls, host: url.host.to_string(), port: url.port }
 }
 

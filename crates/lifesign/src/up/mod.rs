@@ -7,6 +7,7 @@
 pub(crate) mod agent;
 mod banner;
 mod discovered;
+mod enrol;
 mod hosts;
 pub(crate) mod kinds;
 pub(crate) mod local;
@@ -41,6 +42,7 @@ use self::hosts::Hosts;
 use self::kinds::{Checked, Configuration};
 use self::translate::Surroundings;
 use crate::cli::Up;
+use crate::cli::service::Role;
 use crate::command::{load_configuration, problem_lines};
 use crate::data;
 use crate::failure::Failure;
@@ -55,15 +57,15 @@ const ORDERS: usize = 1024;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs until told to stop.
-pub(crate) fn run(up: &Up, lang: Lang) -> Result<(), Failure> {
+pub(crate) fn run(up: &Up, role: Role, lang: Lang) -> Result<(), Failure> {
     logging::open_system_log("lifesign");
-    run_under(Host::from_environment(), up, lang)
+    run_under(Host::from_environment(), up, role, lang)
 }
 
 /// Runs until told to stop, by a service manager or by a person.
-pub(crate) fn run_under(host: Host, up: &Up, lang: Lang) -> Result<(), Failure> {
+pub(crate) fn run_under(host: Host, up: &Up, role: Role, lang: Lang) -> Result<(), Failure> {
     let mut at_work = false;
-    let result = work(host, up, lang, &mut at_work);
+    let result = work(host, up, role, lang, &mut at_work);
     if let Err(failure) = &result
         && !at_work
     {
@@ -73,7 +75,7 @@ pub(crate) fn run_under(host: Host, up: &Up, lang: Lang) -> Result<(), Failure> 
 }
 
 /// [`run_under`]; `at_work` is set as soon as the start has succeeded.
-fn work(host: Host, up: &Up, lang: Lang, at_work: &mut bool) -> Result<(), Failure> {
+fn work(host: Host, up: &Up, role: Role, lang: Lang, at_work: &mut bool) -> Result<(), Failure> {
     let file = &up.file;
     let mut loaded = load_configuration(&file.config, file.env.as_deref())?;
     if let Some(data_dir) = &up.data_dir {
@@ -91,7 +93,8 @@ fn work(host: Host, up: &Up, lang: Lang, at_work: &mut bool) -> Result<(), Failu
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let source = Source { path: file.config.clone(), env: file.env.clone(), data_dir: up.data_dir.clone() };
+    let source =
+        Source { path: file.config.clone(), env: file.env.clone(), data_dir: up.data_dir.clone(), role };
     runtime.block_on(serve(loaded, source, host, lang, at_work)).map_err(Failure::from)
 }
 
@@ -101,6 +104,7 @@ struct Source {
     path: PathBuf,
     env: Option<String>,
     data_dir: Option<PathBuf>,
+    role: Role,
 }
 
 /// Under `up` the agent is in the same process and needs neither address nor token.
@@ -131,8 +135,14 @@ async fn serve(
     let (store, past) = Store::open(&data_dir, translate::store_options(config))?;
     let listener = bind(config.server.listen, "server.listen").await?;
     let listening = listener.local_addr().context("the listening socket has no address")?;
-    let tls = match &config.server.tls {
-        Some(tls) => Some((bind(tls.listen, "server.tls.listen").await?, tls::server(tls)?)),
+    let clock = Clock::new(lifesign_os::clock::now);
+    let port = enrol::port(config.server.tls.as_ref(), source.role == Role::Server);
+    let enrolment = enrol::open(&data_dir, port.as_deref(), clock.clone())?;
+    let tls = match &port {
+        Some(tls) => Some((
+            bind(tls.listen, "server.tls.listen").await?,
+            enrol::ways(enrolment.clone(), tls, &host_name(config))?,
+        )),
         None => None,
     };
     let hosts = Hosts::open(&data_dir, host_name(config))?;
@@ -157,9 +167,10 @@ async fn serve(
     let Server { components, state } = Server::new(Parts {
         listener,
         tls,
+        enrolment,
         host: Arc::clone(&around.host),
         new_host: hosts.take_in(),
-        clock: Clock::new(lifesign_os::clock::now),
+        clock,
         store: store.clone(),
         past,
         watch,
@@ -308,7 +319,7 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn host_name(config: &Configuration) -> HostName {
+pub(crate) fn host_name(config: &Configuration) -> HostName {
     config.agent.host.clone().unwrap_or_else(lifesign_os::host::name).into()
 }
 

@@ -1,10 +1,9 @@
-//! TLS between lifesign and lifesign: whom a server says it is, and whom an agent believes.
+//! TLS with certificates of the operator's: whom a server says it is, and whom an agent believes that has a token.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use lifesign_config::server::Tls;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,18 +11,16 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// What the server shows on its port with TLS.
-pub(super) fn server(tls: &Tls) -> anyhow::Result<Arc<ServerConfig>> {
-    let chain = certificates(&tls.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key)
-        .with_context(|| format!("failed to read the private key {}", tls.key.display()))?;
+pub(super) fn server(certificate: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("failed to read the private key {}", key.display()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .context("TLS 1.2 and 1.3 are not there")?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .with_context(|| {
-            format!("{} and {} do not belong together", tls.certificate.display(), tls.key.display())
-        })?;
+        .with_single_cert(chain, private)
+        .with_context(|| format!("{} and {} do not belong together", certificate.display(), key.display()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -3,6 +3,7 @@
 //! Each route stands in `operations` once; its description, privilege and handler stand together in
 //! the file of its subject.
 
+mod enrolment;
 mod events;
 mod explain;
 mod extract;
@@ -68,6 +69,11 @@ impl Modify for Token {
             .build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        let description = "The certificate of an enrolled host, shown in the TLS handshake.".to_owned();
+        components.add_security_scheme(
+            "certificate",
+            SecurityScheme::MutualTls { description: Some(description), deprecated: None, extensions: None },
+        );
     }
 }
 
@@ -91,6 +97,10 @@ fn operations() -> OpenApiRouter<AppState> {
         .routes(routes!(lists::audit))
         .routes(routes!(events::follow))
         .routes(routes!(crate::link::open))
+        .routes(routes!(enrolment::list, enrolment::enrol))
+        .routes(routes!(enrolment::renew))
+        .routes(routes!(enrolment::token))
+        .routes(routes!(enrolment::revoke))
         .routes(routes!(reload::post))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

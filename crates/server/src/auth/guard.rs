@@ -21,10 +21,30 @@ use super::session::COOKIE;
 use super::table::{Caller, Privilege};
 use crate::AppState;
 use crate::api::Failure;
+use crate::enrol::Member;
 
-/// What each operation needs; `None`: it is open to everybody.
+/// What one operation needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// It is open to everybody.
+    Nothing,
+    /// A token with this privilege.
+    Token(Privilege),
+    /// The certificate of an enrolled host.
+    Certificate,
+    /// Either of them. Who shows a certificate is judged by it.
+    CertificateOrToken(Privilege),
+}
+
+impl Need {
+    const fn takes_certificate(self) -> bool {
+        matches!(self, Self::Certificate | Self::CertificateOrToken(_))
+    }
+}
+
+/// What each operation needs.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Needs(Arc<HashMap<(Method, String), Option<Privilege>>>);
+pub(crate) struct Needs(Arc<HashMap<(Method, String), Need>>);
 
 /// An operation of the document says nothing about who may call it, or something unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,11 +75,11 @@ impl Needs {
 
     /// Opens one operation to everybody.
     pub(crate) fn open(mut self, method: Method, path: &str) -> Self {
-        Arc::make_mut(&mut self.0).insert((method, path.to_owned()), None);
+        Arc::make_mut(&mut self.0).insert((method, path.to_owned()), Need::Nothing);
         self
     }
 
-    fn of_request(&self, method: &Method, path: &str) -> Option<Option<Privilege>> {
+    fn of_request(&self, method: &Method, path: &str) -> Option<Need> {
         let method = if method == Method::HEAD { Method::GET } else { method.clone() };
         self.0.get(&(method, path.to_owned())).copied()
     }
@@ -73,17 +93,18 @@ impl Needs {
     }
 }
 
-/// `Some(None)`: open; `None`: nothing that we understand.
-fn declared(operation: &Value) -> Option<Option<Privilege>> {
-    let alternatives = operation.get("security")?.as_array()?;
-    match alternatives.as_slice() {
-        [one] => match one.as_object()?.get("token") {
-            None => Some(None),
-            Some(scopes) => match scopes.as_array()?.as_slice() {
-                [privilege] => Privilege::parse(privilege.as_str()?).map(Some),
-                _ => None,
-            },
-        },
+/// What an operation says it needs; `None`: nothing that we understand.
+fn declared(operation: &Value) -> Option<Need> {
+    let privilege = |alternative: &Value| match alternative.get("token")?.as_array()?.as_slice() {
+        [privilege] => Privilege::parse(privilege.as_str()?),
+        _ => None,
+    };
+    let is_certificate = |alternative: &Value| alternative.get("certificate").is_some();
+    match operation.get("security")?.as_array()?.as_slice() {
+        [one] if one.as_object()?.is_empty() => Some(Need::Nothing),
+        [one] if is_certificate(one) => Some(Need::Certificate),
+        [one] => privilege(one).map(Need::Token),
+        [one, other] if is_certificate(other) => privilege(one).map(Need::CertificateOrToken),
         _ => None,
     }
 }
@@ -103,10 +124,19 @@ pub(crate) async fn guard_api(
         .with(header::ALLOW, needs.allow(path.as_str()))
         .into_response();
     };
-    if let Some(privilege) = need {
-        match admit(&state, &request, privilege, path.as_str()) {
-            Ok(caller) => drop(request.extensions_mut().insert(caller)),
-            Err(denied) => return denied.into_failure().into_response(),
+    let member = request.extensions().get::<Member>().filter(|_| need.takes_certificate());
+    match (need, member) {
+        (Need::Nothing, _) => {}
+        // It counted when the connection was made; it may have been revoked since.
+        (_, Some(member)) if state.enrolment.holds(member) => {}
+        (_, Some(_)) | (Need::Certificate, None) => {
+            return Denied::Uncertified { shown: member.is_some() }.into_failure().into_response();
+        }
+        (Need::Token(privilege) | Need::CertificateOrToken(privilege), None) => {
+            match admit(&state, &request, privilege, path.as_str()) {
+                Ok(caller) => drop(request.extensions_mut().insert(caller)),
+                Err(denied) => return denied.into_failure().into_response(),
+            }
         }
     }
     next.run(request).await
@@ -159,6 +189,8 @@ pub(super) fn login_for(next: &str, failed: bool) -> String {
 enum Denied {
     /// No token, or none that we know.
     Unrecognised { sent: bool },
+    /// No certificate of an enrolled host, or one that counts no more.
+    Uncertified { shown: bool },
     /// Known, but not allowed to.
     Lacks { role: Arc<str>, privilege: Privilege },
     /// A cookie, sent by a page that is not ours.
@@ -180,6 +212,14 @@ impl Denied {
                 Failure::new(StatusCode::UNAUTHORIZED, detail)
                     .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
             }
+            Self::Uncertified { shown: true } => Failure::new(
+                StatusCode::UNAUTHORIZED,
+                "the certificate was revoked or replaced; enrol the host anew: lifesign hosts token HOST",
+            ),
+            Self::Uncertified { shown: false } => Failure::new(
+                StatusCode::UNAUTHORIZED,
+                "this needs the certificate of an enrolled host; lifesign agent enroll gets one",
+            ),
             Self::Lacks { role, privilege } => Failure::new(
                 StatusCode::FORBIDDEN,
                 format!("this needs the privilege {privilege}, which the role {role} does not have"),
@@ -273,7 +313,16 @@ mod tests {
         let document = |operation: Value| json!({"paths": {"/x": {"get": operation}}});
         assert!(Needs::of(&document(json!({"security": [{}]}))).is_ok());
         assert!(Needs::of(&document(json!({"security": [{"token": ["read"]}]}))).is_ok());
-        for wrong in [json!({}), json!({"security": []}), json!({"security": [{"token": ["fly"]}]})] {
+        assert!(Needs::of(&document(json!({"security": [{"certificate": []}]}))).is_ok());
+        assert!(
+            Needs::of(&document(json!({"security": [{"token": ["write"]}, {"certificate": []}]}))).is_ok()
+        );
+        for wrong in [
+            json!({}),
+            json!({"security": []}),
+            json!({"security": [{"token": ["fly"]}]}),
+            json!({"security": [{"token": ["write"]}, {}]}),
+        ] {
             let error = Needs::of(&document(wrong)).unwrap_err();
             assert_eq!(error.to_string(), "GET /x does not declare the privilege it needs");
         }

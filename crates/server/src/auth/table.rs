@@ -14,7 +14,7 @@ pub enum Privilege {
     Read,
     /// Send heartbeats, give orders, acknowledge, reload.
     Write,
-    /// Remove what others made.
+    /// Remove what others made; let hosts in and out.
     Delete,
 }
 

@@ -26,10 +26,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::AppState;
 use crate::auth::Client;
+use crate::enrol::{Member, Ways};
 use crate::figures::{Answered, Figures, Why};
 use crate::limits::{Limits, Network};
 use crate::peer::without_key;
@@ -47,7 +48,7 @@ const TOO_MANY: &[u8] =
 pub(crate) struct Serving {
     pub(crate) listener: TcpListener,
     /// The port with TLS.
-    pub(crate) tls: Option<(TcpListener, TlsAcceptor)>,
+    pub(crate) tls: Option<(TcpListener, Ways)>,
     pub(crate) router: Router,
     pub(crate) limits: Arc<Limits>,
     pub(crate) trusted_proxies: Arc<[Network]>,
@@ -84,7 +85,7 @@ impl Serving {
                         let _ = stream.set_nodelay(true);
                         let stream = Stalling::new(stream, self.limits.stalled_within);
                         match tls {
-                            None => tokio::spawn(self.serve(stream, peer, false, held, is_closing.clone())),
+                            None => tokio::spawn(self.serve(stream, peer, held, is_closing.clone())),
                             Some(tls) => {
                                 tokio::spawn(self.serve_tls(stream, peer, tls, held, is_closing.clone()))
                             }
@@ -112,14 +113,22 @@ impl Serving {
         &self,
         stream: Stalling<TcpStream>,
         peer: SocketAddr,
-        tls: TlsAcceptor,
+        tls: Ways,
         held: Held,
         closing: Stop,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (within, serving) = (self.limits.headers_within, self.connection());
         async move {
-            match timeout(within, tls.accept(stream)).await {
-                Ok(Ok(stream)) => serving.serve(stream, peer, true, held, closing).await,
+            let handshake = async {
+                let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+                let way = tls.of(&begun.client_hello());
+                begun.into_stream(way).await
+            };
+            match timeout(within, handshake).await {
+                Ok(Ok(stream)) => {
+                    let member = tls.member(stream.get_ref().1.peer_certificates());
+                    serving.serve(stream, peer, Some(Encrypted { member }), held, closing).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake did not end in time"),
             }
@@ -130,11 +139,10 @@ impl Serving {
         &self,
         stream: Stalling<TcpStream>,
         peer: SocketAddr,
-        is_encrypted: bool,
         held: Held,
         closing: Stop,
     ) -> impl Future<Output = ()> + Send + 'static {
-        self.connection().serve(stream, peer, is_encrypted, held, closing)
+        self.connection().serve(stream, peer, None, held, closing)
     }
 
     fn connection(&self) -> Serve {
@@ -154,17 +162,21 @@ impl Serving {
 }
 
 /// The next connection to the port with TLS, if there is such a port.
-async fn accept_tls(
-    tls: Option<&(TcpListener, TlsAcceptor)>,
-) -> (std::io::Result<(TcpStream, SocketAddr)>, TlsAcceptor) {
+async fn accept_tls(tls: Option<&(TcpListener, Ways)>) -> (std::io::Result<(TcpStream, SocketAddr)>, Ways) {
     match tls {
-        Some((listener, acceptor)) => (listener.accept().await, acceptor.clone()),
+        Some((listener, ways)) => (listener.accept().await, ways.clone()),
         None => std::future::pending().await,
     }
 }
 
 /// What a connection holds as long as it lives: its place, and the server's wish to see its end.
 type Held = (OwnedSemaphorePermit, mpsc::Sender<()>);
+
+/// What an encrypted connection is known by.
+struct Encrypted {
+    /// Whose certificate was shown, if one was.
+    member: Option<Member>,
+}
 
 /// Serves one connection.
 struct Serve {
@@ -179,15 +191,20 @@ impl Serve {
         self,
         stream: S,
         peer: SocketAddr,
-        is_encrypted: bool,
+        encrypted: Option<Encrypted>,
         held: Held,
         mut closing: Stop,
     ) {
         let router = TowerToHyperService::new(self.router);
+        let is_encrypted = encrypted.is_some();
+        let member = encrypted.and_then(|encrypted| encrypted.member);
         let service = service_fn(move |mut request: http::Request<Incoming>| {
             let mut client = Client::behind(peer.ip(), request.headers(), &self.trusted);
             client.is_https |= is_encrypted;
             request.extensions_mut().insert(client);
+            if let Some(member) = &member {
+                request.extensions_mut().insert(member.clone());
+            }
             router.call(request.map(Body::new))
         });
         let connection = http1::Builder::new()

@@ -22,6 +22,7 @@ use lifesign_lang::Lang;
 use lifesign_notify::{Context, Delivery};
 use lifesign_server::auth::{AccessTable, Digest, Privilege, Role, Token};
 use lifesign_server::engine::{Clock, Watch, Work};
+use lifesign_server::enrol::Enrolment;
 use lifesign_server::limits::Limits;
 use lifesign_server::outbox::{Attempting, Deliver, Recipient};
 use lifesign_server::peer::{PeerTable, Sockets};
@@ -40,6 +41,11 @@ pub const GUEST: &str = "guest-secret";
 pub const SENDER: &str = "sender-secret";
 
 pub const WITHIN: Duration = Duration::from_secs(10);
+
+/// A register of hosts, with one that was revoked.
+const ENROLLED: &[u8] = br#"{"hosts": {"web-09": {"certificate": null, "next": null,
+    "enrolled_at": "2026-11-22T09:00:00.000Z", "expires_at": "2026-12-22T09:00:00.000Z",
+    "revoked_at": "2026-11-23T09:00:00.000Z"}}}"#;
 
 /// How a house is built.
 pub struct Plan {
@@ -155,12 +161,14 @@ impl House {
         let board = Board::default();
         let next_configuration = NextConfiguration::default();
         let pings = Pings::default();
+        let clock = plan.clock.unwrap_or_else(clock);
         let server = Server::new(Parts {
             listener,
             tls: None,
+            enrolment: Enrolment::new(ENROLLED, None, Box::new(|_| Ok(())), clock.clone(), WITHIN).unwrap(),
             host: "here".into(),
             new_host: Arc::new(|_| {}),
-            clock: plan.clock.unwrap_or_else(clock),
+            clock,
             store,
             past,
             watch: Watch {

@@ -15,7 +15,7 @@ pub(crate) use alert::{Alert, Notification, Rule, notify_reason};
 pub(crate) use incident::Incident;
 pub(crate) use record::{AuditEntry, Host, Ordered, StateChange, verb};
 pub(crate) use service::{Explanation, Service};
-pub(crate) use words::time;
+pub(crate) use words::{time, time_or_null};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
