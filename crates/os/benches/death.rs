@@ -1,4 +1,4 @@
-//! How soon a death is told: for each way to end, one at a time and a hundred at once, beside a bare loop over
+//! How soon the engine has judged a death: for each way to end, one at a time and a hundred at once, beside a bare loop over
 //! pidfds in the same run.
 //!
 //! `cargo bench -p lifesign-os --bench death`; behind `--` only some parts: `units`, `processes`, `together`.
@@ -23,9 +23,16 @@ mod system;
 #[path = "death/windows.rs"]
 mod system;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use lifesign_core::engine::Engine;
 use lifesign_core::evidence::{UnitReport, UnitState};
+use lifesign_core::input::Input;
+use lifesign_core::model::{ServiceId, Severity, State};
+use lifesign_core::spec::{ServiceSpec, Spec};
+use lifesign_core::time::{Mono, Now, Wall};
 use tokio::sync::mpsc;
 
 /// How long anything may take.
@@ -35,7 +42,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!(
         "| {:<46} | {:>5} | {:>10} | {:>10} | {:>10} |",
-        "from the death to its report", "n", "p50", "p99", "last"
+        "from the death to the state change", "n", "p50", "p99", "last"
     );
     println!("|---|---|---|---|---|");
     let targets = runtime.block_on(system::run());
@@ -76,25 +83,81 @@ fn target(what: &str, reached: Duration, most: Duration) -> String {
     format!("{verdict}  {what}: {:.2} ms (under {:.0} ms)", milliseconds(reached), milliseconds(most))
 }
 
-/// The reports about one unit or process, with their time.
-struct Heard(mpsc::UnboundedReceiver<(Instant, UnitReport)>);
+/// The engine, as it judges in a whole lifesign: one for all services, one step at a time.
+struct Judge {
+    engine: Engine,
+    begun: Instant,
+}
+
+/// Services that the judge knows; each watch is one of them.
+const SERVICES: usize = 100;
+
+static JUDGE: LazyLock<Mutex<Judge>> = LazyLock::new(|| {
+    let service = |index| ServiceSpec {
+        id: id(index),
+        host: "here".into(),
+        unit: Some("unit".to_owned()),
+        heartbeat: None,
+        job: None,
+        checks: Vec::new(),
+        depends_on: Vec::new(),
+        restart: None,
+        alert_on_degraded: false,
+        severity: Severity::Critical,
+        start_grace: Duration::ZERO,
+    };
+    let mut judge = Judge { engine: Engine::new(), begun: Instant::now() };
+    let spec = Spec { services: (0..SERVICES).map(service).collect(), ..Spec::default() };
+    judge.step(Input::Configure(Arc::new(spec)));
+    Mutex::new(judge)
+});
+
+impl Judge {
+    fn step(&mut self, input: Input) {
+        self.engine.step(self.now(), input, &mut Vec::new());
+    }
+
+    fn now(&self) -> Now {
+        let passed = u64::try_from(self.begun.elapsed().as_nanos()).unwrap();
+        Now { mono: Mono::from_nanos(passed), wall: Wall::from_millis(0) }
+    }
+
+    /// Judges a report; gives the state after it, and the moment.
+    fn judge(&mut self, service: &ServiceId, report: UnitReport) -> (Instant, State) {
+        self.step(Input::Unit { service: service.clone(), report });
+        let at = Instant::now();
+        (at, self.engine.service(service.as_str(), self.now()).unwrap().state)
+    }
+}
+
+fn id(index: usize) -> ServiceId {
+    ServiceId::new(&format!("n{index}")).unwrap()
+}
+
+/// The reports about one unit or process, with the state that the engine has judged from each and the time of that.
+struct Heard(mpsc::UnboundedReceiver<(Instant, State, UnitReport)>);
 
 impl Heard {
     fn sink() -> (lifesign_os::unit::Sink, Self) {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let service = id(NEXT.fetch_add(1, Ordering::Relaxed) % SERVICES);
         let (sender, receiver) = mpsc::unbounded_channel();
-        let sink = move |report| {
+        let sink = move |report: UnitReport| {
+            let (at, state) = JUDGE.lock().unwrap().judge(&service, report.clone());
             // The bench may be over.
-            let _ = sender.send((Instant::now(), report));
+            let _ = sender.send((at, state, report));
         };
-        (std::sync::Arc::new(sink), Self(receiver))
+        (Arc::new(sink), Self(receiver))
     }
 
     /// Waits for a report of this kind.
     async fn until(&mut self, wanted: impl Fn(&UnitState) -> bool) -> (Instant, UnitReport) {
         let search = async {
             loop {
-                let (at, report) = self.0.recv().await.unwrap();
+                let (at, state, report) = self.0.recv().await.unwrap();
                 if wanted(&report.state) {
+                    let is_end = matches!(report.state, UnitState::Stopped { .. });
+                    assert_eq!(is_end, state == State::Down, "judged from {report:?}");
                     return (at, report);
                 }
             }

@@ -16,7 +16,7 @@ const HANGS: usize = 20;
 /// Units that die together, and how often.
 const TOGETHER: usize = 100;
 const ROUNDS: usize = 20;
-/// Most time from a kill to its report, and how many times as late as a bare loop the last of many may be.
+/// Most time from a kill to the state change, and how many times as late as a bare loop the last of many may be.
 const KILL: Duration = Duration::from_millis(10);
 const RATIO: f64 = 1.5;
 
@@ -37,7 +37,7 @@ pub(crate) async fn run() -> Vec<String> {
 
     if is_wanted("units") {
         let killed = units(&manager).await;
-        targets.push(target("Linux: a unit is killed, p99 until its report", killed, KILL));
+        targets.push(target("Linux: a unit is killed, p99 until the state change", killed, KILL));
         hang(&lab, &manager).await;
     }
     if is_wanted("processes") {

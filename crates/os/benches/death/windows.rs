@@ -34,14 +34,14 @@ impl Drop for Victim {
     }
 }
 
-/// Most time from a kill to its report, under Wine.
+/// Most time from a kill to the state change, under Wine.
 const KILL: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run() -> Vec<String> {
     let mut targets = Vec::new();
     if is_wanted("units") {
         let killed = services().await;
-        targets.push(target("Windows: a service is killed, p99 until its report", killed, KILL));
+        targets.push(target("Windows: a service is killed, p99 until the state change", killed, KILL));
     }
     if is_wanted("processes") {
         processes().await;
