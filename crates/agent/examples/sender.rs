@@ -1,8 +1,8 @@
 //! A program that beats, for the tests and the bench of the local ways: always another process than the agent.
 //!
 //! `sender WAY SERVICE COUNT GAP_MILLIS [PLACE]` beats COUNT times and counts its progress from 1. WAY is `memory`,
-//! `socket`, `pipe` (through the client library), or `datagram`, `notify`, `udp`, `file` (written by hand, as a
-//! program in any language would). PLACE: the socket, file, or `PORT SECRET`. Further WAYs send what no program
+//! `socket`, `pipe` (through the client library), or `datagram`, `notify`, `udp`, `file`, `pipe-by-hand` (written by
+//! hand, as a program in any language would). PLACE: the socket, file, or `PORT SECRET`. Further WAYs send what no program
 //! should: `junk-stream`, `junk-datagram`, `junk-udp`, `junk-pipe`, `junk-memory`, `junk-file`, `crowd`.
 //! Ends with 1 and a word when the way is closed to it.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a program for tests")]
@@ -60,7 +60,7 @@ fn send(way: &str, service: &str, count: u64, place: &str, wait: &mut dyn FnMut(
                 // In one step, so that no reader sees half of it.
                 let draft = format!("{place}.new");
                 std::fs::write(&draft, format!("alive progress={n} queue=12.5\n"))?;
-                std::fs::rename(&draft, place)?;
+                into_place(&draft, place)?;
                 wait();
             }
         }
@@ -84,13 +84,28 @@ fn send(way: &str, service: &str, count: u64, place: &str, wait: &mut dyn FnMut(
             let (port, _) = place.split_once(' ').ok_or("PORT SECRET")?;
             let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
             for n in 0..count {
+                let size = if n % 7 == 0 { 20_000 } else { 0 };
                 // A full buffer of the socket is an error that a flood does not mind.
-                let _ = socket.send_to(&junk(n), format!("127.0.0.1:{port}"));
+                let _ = socket.send_to(&[junk(n), vec![b'y'; size]].concat(), format!("127.0.0.1:{port}"));
             }
         }
         other => return by_system::send(other, service, count, place, wait),
     }
     Ok(())
+}
+
+/// Renames a note into its place. Windows may refuse while lifesign reads the one before; then once more.
+fn into_place(draft: &str, place: &str) -> std::io::Result<()> {
+    const TRIES: u32 = 1000;
+    for _ in 1..TRIES {
+        match std::fs::rename(draft, place) {
+            Err(error) if cfg!(windows) && error.kind() == std::io::ErrorKind::PermissionDenied => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            other => return other,
+        }
+    }
+    std::fs::rename(draft, place)
 }
 
 /// Bytes that are no heartbeat: no text, half a text, a mistyped line, too much.
@@ -178,8 +193,25 @@ mod by_system {
 
     use super::{Outcome, Write, junk};
 
-    pub(super) fn send(way: &str, _: &str, count: u64, place: &str, _: &mut dyn FnMut()) -> Outcome {
+    /// `ERROR_PIPE_BUSY`: others come in at this very moment.
+    const BUSY: i32 = 231;
+
+    pub(super) fn send(way: &str, service: &str, count: u64, place: &str, wait: &mut dyn FnMut()) -> Outcome {
         match way {
+            // Unlike the client library, which lets beats become one rather than wait.
+            "pipe-by-hand" => {
+                let mut pipe = loop {
+                    match OpenOptions::new().write(true).open(place) {
+                        Err(error) if error.raw_os_error() == Some(BUSY) => wait(),
+                        other => break other?,
+                    }
+                };
+                for n in 1..=count {
+                    pipe.write_all(format!("{service} alive progress={n}").as_bytes())?;
+                    wait();
+                }
+                Ok(())
+            }
             "junk-pipe" => {
                 for n in 0..count {
                     let Ok(mut pipe) = OpenOptions::new().write(true).open(place) else { continue };

@@ -3,6 +3,7 @@
 //!
 //! The Linux tests need root, to be somebody else.
 #![expect(clippy::unwrap_used, reason = "a test stops where something is missing")]
+#![expect(clippy::print_stderr, reason = "a test that fails says how its senders ended")]
 
 mod local {
     pub(crate) mod house;

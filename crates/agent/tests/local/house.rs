@@ -1,35 +1,44 @@
 //! An agent whose local ways are open, and programs that send.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifesign_agent::{
-    Access, Agent, Assignment, Assignments, LocalSetup, Place, SecretOf, Setup, Tally, UnitKind,
+    Access, Agent, Assignment, Assignments, LocalSetup, Place, SecretOf, Setup, Tally, UnitKind, Way,
 };
 use lifesign_component::{Board, Supervisor};
 use lifesign_core::evidence::Beat;
 use lifesign_core::input::Input;
 use lifesign_core::model::ServiceId;
 use tempfile::TempDir;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Longer than anything takes on a loaded machine; no passing test waits it out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long an agent may take to stop before it is left alone.
+const STOPPING: Duration = Duration::from_secs(20);
+
 pub(crate) fn id(text: &str) -> ServiceId {
     ServiceId::new(text).unwrap()
 }
 
-/// A running agent.
+/// A running agent. Dropping it stops it, so that a test that fails leaves nobody at work in its folder.
 pub(crate) struct House {
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) tally: Arc<Tally>,
-    supervisor: Supervisor,
+    /// What the test is at, for the words of one that fails.
+    pub(crate) scene: &'static str,
+    /// `None`: it was stopped.
+    supervisor: Option<Supervisor>,
     _commands: mpsc::Sender<lifesign_agent::Command>,
 }
 
@@ -82,7 +91,7 @@ impl Plan {
         let tally = agent.tally();
         let mut supervisor = Supervisor::new(Board::default());
         supervisor.start(agent.component(), PATIENCE).await.unwrap();
-        House { inputs, tally, supervisor, _commands: commands }
+        House { inputs, tally, scene: "", supervisor: Some(supervisor), _commands: commands }
     }
 
     /// The arguments after the count and the gap for `way`.
@@ -95,7 +104,7 @@ impl Plan {
             "junk-memory" => path(dir.join("memory").join(service)),
             "notify" | "junk-notify" => path(dir.join("notify").join(service)),
             "file" | "junk-file" => path(dir.join("notes").join(service)),
-            "junk-pipe" => format!(r"\\.\pipe\{}", self.setup.place.name),
+            "pipe-by-hand" | "junk-pipe" => format!(r"\\.\pipe\{}", self.setup.place.name),
             "udp" | "junk-udp" => format!("{} secret-of-{service}", self.udp().port()),
             _ => String::new(),
         }
@@ -141,7 +150,12 @@ impl House {
                 }
             }
         };
-        timeout(PATIENCE, found).await.expect("the awaited input never came")
+        if let Ok(found) = timeout(PATIENCE, found).await {
+            return found;
+        }
+        let figures: Vec<_> =
+            Way::ALL.into_iter().map(|way| format!("{way}: {:?}", self.tally.of(way))).collect();
+        panic!("{}: the awaited input never came\n{}", self.scene, figures.join("\n"));
     }
 
     /// Waits until a look at the figures is as wanted.
@@ -151,8 +165,11 @@ impl House {
         self.until(|_| wanted(&tally).then_some(())).await;
     }
 
+    /// Stops the agent; gives what it still said.
     pub(crate) async fn stop(mut self) -> Vec<Input> {
-        self.supervisor.stop().await;
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.stop().await;
+        }
         let mut last = Vec::new();
         while let Ok(input) = self.inputs.try_recv() {
             last.push(input);
@@ -161,13 +178,58 @@ impl House {
     }
 }
 
+impl Drop for House {
+    fn drop(&mut self) {
+        let Some(supervisor) = self.supervisor.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        // In a runtime of one thread nobody else could do it meanwhile; it ends with the runtime.
+        if runtime.runtime_flavor() == RuntimeFlavor::MultiThread {
+            // Also while a test fails: a second panic would hide the first.
+            let _ = tokio::task::block_in_place(|| {
+                runtime.block_on(async { timeout(STOPPING, supervisor.stop()).await })
+            });
+        }
+    }
+}
+
+/// A sender at work. Dropping it ends it; of one that had ended before, a test that fails tells how.
+pub(crate) struct Sending(Child);
+
+impl Deref for Sending {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Sending {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let ended = self.0.try_wait().ok().flatten();
+        // One that still floods has done its part.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        if let (Some(ended), true) = (ended, std::thread::panicking()) {
+            let mut words = String::new();
+            let _ = self.0.stderr.take().map(|mut pipe| pipe.read_to_string(&mut words));
+            eprintln!("a sender had ended before, {ended}: {words}");
+        }
+    }
+}
+
 /// Runs a sender to its end without holding up the test's runtime.
 pub(crate) async fn run(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-pub(crate) fn start(mut command: Command) -> Child {
-    command.spawn().unwrap()
+pub(crate) fn start(mut command: Command) -> Sending {
+    Sending(command.spawn().unwrap())
 }
 
 /// The example `sender`, which cargo builds with the tests.

@@ -15,7 +15,7 @@ use lifesign_core::model::ServiceId;
 use tokio::net::UdpSocket;
 
 use super::throttle::Throttle;
-use super::{Counters, Letter, Listening, MAX_LETTER, PAUSE, Post, Sender, Way, loopback_only};
+use super::{Counters, Letter, Listening, MAX_LETTER, PAUSE, Post, Sender, Way, imp, loopback_only};
 
 /// The secrets that are in force, and whose they are. Looked up by hash: how long that takes tells nothing about
 /// how much of a guess was right.
@@ -54,10 +54,15 @@ async fn receive(socket: UdpSocket, secrets: Secrets, post: Post) {
     let mut throttle = Throttle::new(post.rate);
     let mut buffer = vec![0; MAX_LETTER + 1];
     loop {
-        let Ok((length, _from)) = socket.recv_from(&mut buffer).await else {
+        let length = match socket.recv_from(&mut buffer).await {
+            Ok((length, _from)) => length,
+            // No reason to pause: who sends such ones would silence all others.
+            Err(error) if imp::is_cut_short(&error) => buffer.len(),
             // Nothing is ever sent from here that could be answered with an error; the next may do better.
-            tokio::time::sleep(PAUSE).await;
-            continue;
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
         };
         if length > MAX_LETTER {
             Counters::one(&post.counters.oversized);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use lifesign_core::evidence::Process;
 use lifesign_core::model::ServiceId;
 use windows_sys::Win32::Foundation::INVALID_HANDLE_VALUE;
+use windows_sys::Win32::Networking::WinSock::WSAEMSGSIZE;
 use windows_sys::Win32::System::Diagnostics::ToolHelp::{
     CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
 };
@@ -55,6 +56,11 @@ pub(super) fn owner(_metadata: &std::fs::Metadata) -> Option<Arc<str>> {
 /// A file's number takes opening it here; its times are fine enough to tell two apart.
 pub(super) fn file_number(_metadata: &std::fs::Metadata) -> u64 {
     0
+}
+
+/// Whether a datagram had more bytes than there was room for.
+pub(super) fn is_cut_short(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WSAEMSGSIZE)
 }
 
 pub(super) fn belongs(pid: u32, main: Process) -> Option<bool> {
