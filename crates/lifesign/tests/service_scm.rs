@@ -2,6 +2,7 @@
 //!
 //! Needs an administrator.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a story says what went wrong by panicking")]
+#![allow(unsafe_code, reason = "the birth of a process and a raw control are Win32 calls")]
 #![cfg(windows)]
 
 mod support;
@@ -13,6 +14,20 @@ use std::time::{Duration, Instant};
 use support::{free_port, wait_for};
 use windows_service::service::{Service, ServiceAccess, ServiceState};
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+use windows_sys::Win32::Foundation::{CloseHandle, FILETIME};
+use windows_sys::Win32::System::Services::{
+    ControlService, SERVICE_CONTROL_POWEREVENT, SERVICE_CONTROL_PRESHUTDOWN, SERVICE_CONTROL_SHUTDOWN,
+    SERVICE_STATUS,
+};
+use windows_sys::Win32::System::SystemInformation::GetSystemTimePreciseAsFileTime;
+use windows_sys::Win32::System::Threading::{
+    GetProcessTimes, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION,
+};
+
+/// From the birth of the service's process to the first word of its own, without the loading of the program.
+const FIRST_CHECKPOINT: Duration = Duration::from_millis(100);
+/// How often it may start until it was as quick as that.
+const STARTS: usize = 10;
 
 /// A service of the test's own; gone with it.
 struct Installed {
@@ -27,8 +42,9 @@ impl Installed {
         let port = free_port();
         let dir = tempfile::tempdir().unwrap();
         let text = format!(
-            "server: {{ listen: \"127.0.0.1:{port}\" }}\nservices:\n  - {{ id: shop, heartbeat: {{ interval: 5s }} }}\n  \
-             - {{ id: db, heartbeat: {{ interval: 5s }} }}\n"
+            "server: {{ listen: \"127.0.0.1:{port}\" }}\nlog: {{ file: '{}' }}\nservices:\n  - {{ id: shop, heartbeat: \
+             {{ interval: 5s }} }}\n  - {{ id: db, heartbeat: {{ interval: 5s }} }}\n",
+            dir.path().join("log").join("lifesign.log").display()
         );
         std::fs::write(dir.path().join("lifesign.yaml"), text).unwrap();
         Self { name, dir, port }
@@ -54,8 +70,13 @@ impl Installed {
         let access = ServiceAccess::START
             | ServiceAccess::QUERY_STATUS
             | ServiceAccess::PAUSE_CONTINUE
+            | ServiceAccess::STOP
             | ServiceAccess::INTERROGATE;
         scm.open_service(&self.name, access).unwrap()
+    }
+
+    fn log_dir(&self) -> PathBuf {
+        self.dir.path().join("log")
     }
 
     fn data_dir(&self) -> PathBuf {
@@ -168,14 +189,87 @@ fn lifesign_becomes_a_service_that_windows_own_tools_start_and_stop() {
     wait_for("stopped", || run("sc", &["query", &installed.name]).1.contains("STOPPED").then_some(()));
     assert!(installed.service("status", &[]).1.contains("ended with Win32 code 0"));
 
+    // Without the service its folders are still known.
+    let (code, said) = installed.service("uninstall", &[]);
+    assert!(code == 0 && said.contains("keep "), "{said}");
+    assert_ne!(run("sc", &["query", &installed.name]).0, 0, "gone");
+    assert!(installed.data_dir().exists() && installed.log_dir().join("lifesign.log").exists());
     let (code, said) = installed.service("uninstall", &["--purge"]);
     assert_eq!(code, 0, "{said}");
-    assert_ne!(run("sc", &["query", &installed.name]).0, 0, "gone");
-    assert!(!installed.data_dir().exists());
+    assert!(!installed.data_dir().exists() && !installed.log_dir().exists(), "{said}");
+    assert!(installed.dir.path().join("lifesign.yaml").exists(), "what was there before stays");
+    let made = format!(r"HKLM\SOFTWARE\lifesign\services\{}", installed.name);
+    assert_ne!(run("reg", &["query", &made]).0, 0, "the list of what was made is gone");
     let source = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\EventLog\Application\{}", installed.name);
     assert_ne!(run("reg", &["query", &source]).0, 0, "the event source is gone");
     assert_eq!(installed.service("status", &[]).0, 3);
     assert_eq!(installed.service("uninstall", &[]).0, 0, "nothing to remove is no error");
+}
+
+/// What was seen of a service that starts or stops, from one look to the next.
+struct Pending {
+    /// When its first checkpoint was seen.
+    first: Instant,
+    /// The checkpoints, in their order.
+    checkpoints: Vec<u32>,
+}
+
+/// Looks without a pause until the pending state is over.
+fn watch_pending(service: &Service, pending: ServiceState, end: ServiceState) -> Pending {
+    let mut first = None;
+    let mut checkpoints = Vec::new();
+    let begin = Instant::now();
+    loop {
+        let status = service.query_status().unwrap();
+        if status.current_state == end {
+            return Pending { first: first.expect("no checkpoint was seen"), checkpoints };
+        }
+        assert!(begin.elapsed() < support::PATIENCE, "{status:?}");
+        // The manager itself says `START_PENDING` before there is a process; a checkpoint is the program's own.
+        if status.current_state == pending && status.checkpoint > 0 {
+            assert!(!status.wait_hint.is_zero(), "{status:?}");
+            first.get_or_insert_with(Instant::now);
+            checkpoints.push(status.checkpoint);
+        }
+    }
+}
+
+/// How long ago the system made a process.
+fn age_of_process(pid: u32) -> Duration {
+    let none = FILETIME { dwLowDateTime: 0, dwHighDateTime: 0 };
+    let (mut created, mut unused, mut now) = (none, [none; 3], none);
+    let [ended, kernel, user] = &mut unused;
+    // SAFETY: takes plain numbers.
+    let process = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
+    assert!(!process.is_null(), "{}", std::io::Error::last_os_error());
+    // SAFETY: the time is written through a pointer valid for the call.
+    unsafe { GetSystemTimePreciseAsFileTime(&raw mut now) };
+    // SAFETY: the handle is open, the times are written through pointers valid for the call.
+    let known = unsafe { GetProcessTimes(process, &raw mut created, ended, kernel, user) };
+    // SAFETY: the handle is open and closed once.
+    unsafe { CloseHandle(process) };
+    assert_ne!(known, 0, "{}", std::io::Error::last_os_error());
+    let hundreds_of_nanos = |at: FILETIME| (u64::from(at.dwHighDateTime) << 32) | u64::from(at.dwLowDateTime);
+    Duration::from_nanos(hundreds_of_nanos(now).saturating_sub(hundreds_of_nanos(created)) * 100)
+}
+
+/// From the birth of a process of lifesign to the end of one that does next to nothing: what the system takes to load
+/// it, under Wine 30 to 200 ms.
+fn time_of_loading() -> Duration {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lifesign"));
+    let mut child = command.arg("--version").stdout(std::process::Stdio::null()).spawn().unwrap();
+    // Wine spends more on its birth than Windows does, and this is after that.
+    let born = Instant::now();
+    child.wait().unwrap();
+    born.elapsed()
+}
+
+/// Whether the manager passes on a control that a program sends.
+fn can_send(service: &Service, control: u32) -> bool {
+    // SAFETY: a status is numbers, for which zero is a value.
+    let mut status: SERVICE_STATUS = unsafe { std::mem::zeroed() };
+    // SAFETY: the handle is open; the status is written through a pointer valid for the call.
+    unsafe { ControlService(service.raw_handle(), control, &raw mut status) != 0 }
 }
 
 #[test]
@@ -183,23 +277,27 @@ fn a_start_is_pending_with_a_checkpoint_at_once_and_a_pause_holds_all_services()
     let installed = Installed::new("pause");
     assert_eq!(installed.install(&[]).0, 0);
     let service = installed.open();
-    let begin = Instant::now();
-    service.start::<&str>(&[]).unwrap();
-    let mut pending = None;
-    let running = loop {
-        let status = service.query_status().unwrap();
-        match status.current_state {
-            ServiceState::Running => break begin.elapsed(),
-            ServiceState::StartPending if status.checkpoint > 0 => {
-                pending.get_or_insert(begin.elapsed());
-                assert!(!status.wait_hint.is_zero());
-            }
-            state => assert_eq!(state, ServiceState::StartPending, "{status:?}"),
+    // Other work on the machine can only add to it, so the quickest of a few counts.
+    let mut firsts = Vec::new();
+    while firsts.last().is_none_or(|first| *first >= FIRST_CHECKPOINT) {
+        assert!(firsts.len() < STARTS, "{firsts:?}");
+        if !firsts.is_empty() {
+            service.stop().unwrap();
+            wait_for_state(&service, ServiceState::Stopped);
         }
-        assert!(begin.elapsed() < support::PATIENCE);
-    };
-    println!("first checkpoint after {pending:?}, running after {running:?}");
-    assert!(pending.is_some(), "no checkpoint was seen");
+        let loading = time_of_loading();
+        wait_for("started", || service.start::<&str>(&[]).is_ok().then_some(()));
+        let start = watch_pending(&service, ServiceState::StartPending, ServiceState::Running);
+        let pid = service.query_status().unwrap().process_id.unwrap();
+        let (took, age) = (start.first.elapsed(), age_of_process(pid));
+        let first = age.saturating_sub(took);
+        println!(
+            "first checkpoint {first:?} after the birth of the process, running {took:?} later; loaded in {loading:?}"
+        );
+        let first = first.saturating_sub(loading);
+        assert!(start.checkpoints.is_sorted(), "{:?}", start.checkpoints);
+        firsts.push(first);
+    }
 
     // One is paused by a person; a pause of the whole holds the other, and its end lets go of that alone.
     installed.ask(&["pause", "db"]);
@@ -224,10 +322,16 @@ fn a_start_is_pending_with_a_checkpoint_at_once_and_a_pause_holds_all_services()
     wait_for("started again", || service.start::<&str>(&[]).is_ok().then_some(()));
     wait_for_state(&service, ServiceState::Running);
     assert!(!installed.is_paused("shop") && installed.is_paused("db"));
-    let begin = Instant::now();
-    let (code, said) = installed.service("stop", &[]);
-    assert_eq!(code, 0, "{said}");
-    println!("stop: {:?}", begin.elapsed());
+
+    // The system's own to send: for these, only the handler is tested.
+    for control in [SERVICE_CONTROL_SHUTDOWN, SERVICE_CONTROL_PRESHUTDOWN, SERVICE_CONTROL_POWEREVENT] {
+        assert!(!can_send(&service, control), "{control} can be tried from outside after all");
+    }
+    assert_eq!(service.query_status().unwrap().current_state, ServiceState::Running);
+    service.stop().unwrap();
+    let stop = watch_pending(&service, ServiceState::StopPending, ServiceState::Stopped);
+    println!("stopped {:?} after the first checkpoint of the stop", stop.first.elapsed());
+    assert!(stop.checkpoints.is_sorted(), "{:?}", stop.checkpoints);
 }
 
 #[test]
@@ -316,7 +420,7 @@ fn a_wrapped_program_whose_heart_is_silent_hangs_and_is_started_again() {
 #[test]
 #[ignore = "real_windows: Wine's manager keeps neither failure actions, nor their flag, nor a service SID, and does not \
             notice a death"]
-fn windows_restarts_a_lifesign_that_was_killed() {
+fn real_windows_restarts_a_lifesign_that_was_killed() {
     let installed = Installed::new("killed");
     let (code, said) = installed.install(&[]);
     assert!(code == 0 && !said.contains("not offered"), "{said}");
@@ -338,7 +442,7 @@ fn windows_restarts_a_lifesign_that_was_killed() {
 
 #[test]
 #[ignore = "real_windows: Wine has no service access lists and no event log"]
-fn granted_rights_and_events_stand_where_windows_keeps_them() {
+fn on_real_windows_granted_rights_and_events_stand_where_windows_keeps_them() {
     let installed = Installed::new("rights");
     assert_eq!(installed.install(&[]).0, 0);
     let (code, said) = installed.service("grant", &["Spooler", "--apply"]);

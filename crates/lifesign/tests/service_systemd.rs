@@ -270,7 +270,12 @@ fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets
     );
     let status = lab.done(&["status"]);
     assert!(status.contains("failed (exit-code)") && status.contains("exit status 2"), "{status}");
-    lab.run(&["rm", "-r", "/var/lib/lifesign-log"]);
+    // Without the unit its folders are still known.
+    let kept = lab.done(&["uninstall"]);
+    assert!(kept.contains("keep /var/lib/lifesign-log"), "{kept}");
+    assert!(lab.exists("/var/lib/lifesign-log/lifesign.log"));
+    let planned = lab.done(&["uninstall", "--purge", "--dry-run"]);
+    assert!(planned.contains("would: remove /var/lib/lifesign-log"), "{planned}");
     lab.done(&["uninstall", "--purge"]);
     let left = lab.run(&[
         "find",

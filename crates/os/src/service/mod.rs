@@ -207,8 +207,8 @@ pub fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, Service
     imp::install(definition, mode)
 }
 
-/// Stops the service and removes what [`install`] wrote. The data and the account that owns them stay unless
-/// `purge`; nothing to remove is no error.
+/// Stops the service and removes what [`install`] wrote. The data, the folders made for it, and the account that owns
+/// them stay unless `purge`; nothing to remove is no error.
 ///
 /// # Errors
 /// See [`ServiceError`].
@@ -259,6 +259,43 @@ pub fn default_data_dir(name: &str) -> PathBuf {
     imp::default_data_dir(name)
 }
 
+/// The folders that installing makes, or has made, beside the one that the system knows by the service's name. One
+/// that was there before is somebody else's, and one of `recorded` that has gone is no longer ours.
+fn folders_made(definition: &Definition, recorded: Vec<PathBuf>) -> Vec<PathBuf> {
+    let usual = default_data_dir(&definition.name);
+    let wanted = definition.writes.iter().chain([&definition.data_dir]);
+    let new = wanted.filter(|folder| **folder != usual && !folder.exists()).cloned();
+    let mut made: Vec<PathBuf> = recorded.into_iter().filter(|folder| folder.is_dir()).chain(new).collect();
+    made.sort();
+    made.dedup();
+    made
+}
+
+/// Removes the folders that an installation made, where `purge`; a link to one is left alone.
+fn remove_made(made: &[PathBuf], purge: bool, mode: Mode) -> Result<Vec<Step>, ServiceError> {
+    let mut steps = Vec::new();
+    for folder in made {
+        if !std::fs::symlink_metadata(folder).is_ok_and(|is| is.is_dir()) {
+            continue;
+        }
+        if !purge {
+            steps.push(Step::new(
+                format!("keep {}; --purge removes it", folder.display()),
+                Outcome::Unchanged,
+            ));
+            continue;
+        }
+        let what = format!("remove {}", folder.display());
+        if mode == Mode::DryRun {
+            steps.push(Step::new(what, Outcome::Planned));
+            continue;
+        }
+        std::fs::remove_dir_all(folder).map_err(|error| ServiceError::failed(&what, error))?;
+        steps.push(Step::new(what, Outcome::Done));
+    }
+    Ok(steps)
+}
+
 fn check(definition: &Definition) -> Result<(), ServiceError> {
     check_name(&definition.name)?;
     let Some(program) = definition.argv.first() else {
@@ -270,6 +307,10 @@ fn check(definition: &Definition) -> Result<(), ServiceError> {
     for path in paths {
         if !path.is_absolute() {
             return Err(ServiceError::Invalid(format!("{} is not an absolute path", path.display())));
+        }
+        // It would end a line of what is written down.
+        if path.to_string_lossy().chars().any(char::is_control) {
+            return Err(ServiceError::Invalid(format!("{} holds a control character", path.display())));
         }
     }
     let texts = [&definition.display_name, &definition.description].into_iter().chain(&definition.argv);
@@ -296,6 +337,57 @@ fn check_name(name: &str) -> Result<(), ServiceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn definition(folder: &std::path::Path) -> Definition {
+        Definition {
+            name: "lifesign".to_owned(),
+            display_name: "Lifesign".to_owned(),
+            description: "Watches services".to_owned(),
+            argv: vec![folder.join("lifesign").to_str().unwrap().to_owned()],
+            start: StartType::Auto,
+            account: None,
+            data_dir: folder.join("data"),
+            reads: Vec::new(),
+            writes: vec![folder.join("log"), folder.join("shared")],
+            controls: Vec::new(),
+            kind: Kind::Monitor,
+        }
+    }
+
+    #[test]
+    fn folders_that_were_there_before_are_not_ours_to_remove_and_those_made_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let definition = definition(dir.path());
+        let [log, shared, data] = ["log", "shared", "data"].map(|name| dir.path().join(name));
+        std::fs::create_dir(&shared).unwrap();
+        let made = folders_made(&definition, Vec::new());
+        assert_eq!(made, [data.clone(), log.clone()]);
+        for folder in &made {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("x"), "x").unwrap();
+        }
+        // Installed again: what was written down stays so.
+        assert_eq!(folders_made(&definition, made.clone()), made);
+        assert_eq!(folders_made(&definition, Vec::new()), Vec::<PathBuf>::new());
+
+        let kept = remove_made(&made, false, Mode::Apply).unwrap();
+        assert!(kept.iter().all(|step| step.outcome == Outcome::Unchanged) && log.exists());
+        let planned = remove_made(&made, true, Mode::DryRun).unwrap();
+        assert!(planned.iter().all(|step| step.outcome == Outcome::Planned) && log.exists());
+        assert_eq!(remove_made(&made, true, Mode::Apply).unwrap().len(), 2);
+        assert!(!log.exists() && !data.exists() && shared.exists());
+        assert!(remove_made(&made, true, Mode::Apply).unwrap().is_empty(), "nothing left is no error");
+    }
+
+    #[test]
+    fn a_path_that_would_end_a_line_of_a_unit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut definition = definition(dir.path());
+        check(&definition).unwrap();
+        definition.writes = vec![dir.path().join("log\nUser=root")];
+        let refused = check(&definition).unwrap_err().to_string();
+        assert!(refused.contains("control character"), "{refused}");
+    }
 
     #[test]
     fn a_name_that_would_reach_into_a_path_or_a_rule_is_refused() {

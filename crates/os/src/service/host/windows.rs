@@ -19,25 +19,47 @@ use windows_sys::Win32::Foundation::ERROR_FAILED_SERVICE_CONTROLLER_CONNECT;
 use super::{Body, Host, Phase, Said, Shared, WAIT_HINT, run_over};
 
 /// The status handle, or nobody to tell.
-pub(super) struct Port(Option<ServiceStatusHandle>);
+pub(super) struct Port {
+    handle: Option<ServiceStatusHandle>,
+    /// Stands for the manager.
+    #[cfg(test)]
+    told: Option<std::sync::mpsc::Sender<ServiceStatus>>,
+}
 
 impl Port {
     /// A program started by a person has nobody to tell.
     pub(super) const fn from_environment() -> Self {
-        Self(None)
+        Self::to(None)
+    }
+
+    const fn to(handle: Option<ServiceStatusHandle>) -> Self {
+        Self {
+            handle,
+            #[cfg(test)]
+            told: None,
+        }
     }
 
     #[cfg(test)]
     pub(super) const fn silent() -> Self {
-        Self(None)
+        Self::from_environment()
     }
 
     pub(super) const fn is_heard(&self) -> bool {
-        self.0.is_some()
+        #[cfg(test)]
+        if self.told.is_some() {
+            return true;
+        }
+        self.handle.is_some()
     }
 
     pub(super) fn tell(&self, said: &Said) {
-        let Some(handle) = &self.0 else { return };
+        #[cfg(test)]
+        if let Some(told) = &self.told {
+            // Whoever listened may have seen enough.
+            let _ = told.send(status(said));
+        }
+        let Some(handle) = &self.handle else { return };
         if let Err(error) = handle.set_service_status(status(said)) {
             tracing::warn!(%error, "Could not tell the service control manager how far lifesign is");
         }
@@ -140,7 +162,7 @@ fn serve(name: &str, body: Body) -> io::Result<u8> {
     let give = |made: &Arc<Shared>| {
         *shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(made);
     };
-    Ok(run_over(Port(Some(handle)), false, give, body))
+    Ok(run_over(Port::to(Some(handle)), false, give, body))
 }
 
 /// Writes down what the manager wants and answers with the pending state. Neither blocks nor fails.
@@ -199,6 +221,27 @@ mod tests {
     fn an_end_with_an_error_is_one_that_the_recovery_actions_see() {
         assert_eq!(said(Phase::Stopped(0)).exit_code, ServiceExitCode::NO_ERROR);
         assert_eq!(said(Phase::Stopped(2)).exit_code, ServiceExitCode::ServiceSpecific(2));
+    }
+
+    #[test]
+    fn a_start_is_told_at_once_and_preshutdown_and_stop_are_answered_with_checkpoints_until_the_end() {
+        let seen = |status: ServiceStatus| (status.current_state, status.checkpoint);
+        for control in [ServiceControl::Preshutdown, ServiceControl::Shutdown, ServiceControl::Stop] {
+            let (told, heard) = std::sync::mpsc::channel();
+            let next = || seen(heard.recv_timeout(Duration::from_secs(60)).unwrap());
+            let shared = Shared::new(Port { handle: None, told: Some(told) });
+            assert_eq!(seen(heard.try_recv().unwrap()), (ServiceState::StartPending, 1));
+            // A start that takes its time.
+            assert_eq!(next(), (ServiceState::StartPending, 2));
+            shared.say(Phase::Running, None);
+            while next().0 != ServiceState::Running {}
+            note(&shared, &control);
+            for checkpoint in 1..=2 {
+                assert_eq!(next(), (ServiceState::StopPending, checkpoint), "{control:?}");
+            }
+            shared.say(Phase::Stopped(0), None);
+            while next() != (ServiceState::Stopped, 0) {}
+        }
     }
 
     #[test]

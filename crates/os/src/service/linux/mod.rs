@@ -16,7 +16,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use super::system_log::START_FAILED;
-use super::{Definition, Kind, Mode, Outcome, ServiceError, StartType, Status, Step};
+use super::{
+    Definition, Kind, Mode, Outcome, ServiceError, StartType, Status, Step, folders_made, remove_made,
+};
 
 pub(super) const ADMINISTRATOR: &str = "root";
 pub(super) const AS_ADMINISTRATOR: &str = "run it with sudo, or add --dry-run to see what it would do";
@@ -26,6 +28,9 @@ const RULES: &str = "/etc/polkit-1/rules.d";
 const USERS: &str = "/etc/sysusers.d";
 /// The first line of every file of ours; only such files are replaced or removed.
 const MARK: &str = "Written by `lifesign service install`";
+/// Begins a line that names a folder which the installation made. It stands in the file that declares the user, which
+/// stays as long as the user and the data do; in the unit where the user is not ours.
+const MADE: &str = "# Made: ";
 /// Places that a service with `ProtectHome=` and `PrivateTmp=` does not see.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
@@ -39,10 +44,12 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     let name = &definition.name;
     let account = account(definition);
     let mut steps = Vec::new();
+    let made = folders_made(definition, recorded(name));
+    let made: String = made.iter().map(|folder| format!("{MADE}{}\n", folder.display())).collect();
     if let Account::Own(user) = &account {
         let path = Path::new(USERS).join(format!("{name}.conf"));
         // Not the display name: quotes and `%` mean something in this file.
-        let text = format!("# {MARK}.\nu {user} - \"The service {name}\" /nonexistent -\n");
+        let text = format!("# {MARK}.\nu {user} - \"The service {name}\" /nonexistent -\n{made}");
         steps.push(write(&path, &text, mode)?);
         steps.push(make_user(user, &path, mode)?);
     }
@@ -64,7 +71,10 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     {
         steps.push(write_rule(name, user, &definition.controls, mode)?);
     }
-    let unit = unit_file::unit(definition, &account);
+    let mut unit = unit_file::unit(definition, &account);
+    if let Account::Given(_) = &account {
+        unit.push_str(&made);
+    }
     let timer = Path::new(UNITS).join(format!("{name}.timer"));
     steps.push(write(&Path::new(UNITS).join(format!("{name}.service")), &unit, mode)?);
     if definition.start == StartType::Delayed {
@@ -88,6 +98,13 @@ pub(super) fn uninstall(name: &str, purge: bool, mode: Mode) -> Result<Vec<Step>
     let rule = rule_file(name);
     let users = Path::new(USERS).join(format!("{name}.conf"));
     let user = std::fs::read_to_string(&users).ok().and_then(|text| declared_user(&text));
+    let runs_as = std::fs::read_to_string(&service).ok().and_then(|text| unit_file::user(&text));
+    let owner = user.as_deref().or(runs_as.as_deref()).and_then(user_id);
+    // One that was given to somebody else is no longer the service's.
+    let is_its_own = |folder: &PathBuf| {
+        owner.is_some_and(|(uid, _)| std::fs::metadata(folder).is_ok_and(|meta| meta.uid() == uid))
+    };
+    let made: Vec<PathBuf> = recorded(name).into_iter().filter(is_its_own).collect();
     let mut steps = Vec::new();
     let mut units = false;
     for (path, unit) in [(&timer, format!("{name}.timer")), (&service, format!("{name}.service"))] {
@@ -115,6 +132,7 @@ pub(super) fn uninstall(name: &str, purge: bool, mode: Mode) -> Result<Vec<Step>
     if rule.exists() {
         steps.push(remove(&rule, mode)?);
     }
+    steps.extend(remove_made(&made, purge, mode)?);
     if purge {
         steps.extend(purge_data(name, user.as_deref(), mode)?);
         if users.exists() {
@@ -297,6 +315,18 @@ fn user_name(service: &str) -> String {
         && service.starts_with(|c: char| c.is_ascii_lowercase())
         && service.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'));
     if good { service.to_owned() } else { "lifesign".to_owned() }
+}
+
+/// The folders that an installation has made.
+fn recorded(name: &str) -> Vec<PathBuf> {
+    let files =
+        [Path::new(USERS).join(format!("{name}.conf")), Path::new(UNITS).join(format!("{name}.service"))];
+    let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
+    let ours = texts.filter(|text| text.contains(MARK));
+    ours.flat_map(|text| {
+        text.lines().filter_map(|line| line.strip_prefix(MADE)).map(PathBuf::from).collect::<Vec<_>>()
+    })
+    .collect()
 }
 
 fn declared_user(sysusers: &str) -> Option<String> {
@@ -563,6 +593,10 @@ mod tests {
     fn a_dry_run_names_every_file_and_command_and_touches_nothing() {
         let steps = install(&definition(), Mode::DryRun).unwrap();
         let all: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
+        let users = &steps[0].text;
+        assert!(
+            users.as_ref().is_some_and(|text| text.contains("\n# Made: /var/log/lifesign-of-no-machine\n"))
+        );
         for part in [
             "write /etc/sysusers.d/lifesign.conf",
             "write /etc/polkit-1/rules.d/50-lifesign.rules",

@@ -23,7 +23,9 @@ use windows_sys::Win32::Foundation::{
     ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOT_ACTIVE,
 };
 
-use super::{Definition, Mode, Outcome, ServiceError, StartType, Status, Step, sddl};
+use super::{
+    Definition, Mode, Outcome, ServiceError, StartType, Status, Step, folders_made, remove_made, sddl,
+};
 
 pub(super) const ADMINISTRATOR: &str = "an administrator";
 pub(super) const AS_ADMINISTRATOR: &str =
@@ -44,6 +46,10 @@ const EXTRAS: usize = 7;
 const SERVICES: &str = r"SYSTEM\CurrentControlSet\Services";
 /// Where sources of events are registered.
 const EVENT_LOG: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
+/// Where an installation writes down which folders it made; unlike the service's own key, this stays until they go.
+const INSTALLED: &str = r"SOFTWARE\lifesign\services";
+/// The value there.
+const MADE: &str = "Made";
 /// Holds the message `%1` for every number from 1 to 1000, so that no message file of our own is needed.
 const EVENT_MESSAGES: &str = r"%SystemRoot%\System32\EventCreate.exe";
 /// Between two looks at a service that starts or stops.
@@ -121,6 +127,7 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
         steps.push(Step::new(what, outcome));
     }
     steps.push(register_events(name)?);
+    write_down(name, &folders_made(definition, recorded(name)))?;
     steps.push(make_folder(&definition.data_dir, name)?);
     for folder in &definition.writes {
         steps.push(make_missing(folder, name, mode)?);
@@ -234,6 +241,23 @@ fn register_events(name: &str) -> Result<Step, ServiceError> {
     Ok(Step::new(what, Outcome::Done))
 }
 
+/// The folders that an installation has made.
+fn recorded(name: &str) -> Vec<PathBuf> {
+    let list = registry::read_list(&format!(r"{INSTALLED}\{name}"), MADE);
+    list.unwrap_or_default().into_iter().map(PathBuf::from).collect()
+}
+
+/// Before they are made, so that none is forgotten.
+fn write_down(name: &str, made: &[PathBuf]) -> Result<(), ServiceError> {
+    if made == recorded(name) {
+        return Ok(());
+    }
+    let key = format!(r"{INSTALLED}\{name}");
+    let list: Vec<String> = made.iter().map(|folder| folder.display().to_string()).collect();
+    registry::write_list(&key, MADE, &list)
+        .map_err(|error| ServiceError::failed(format!(r"write down in HKLM\{key} what is made"), error))
+}
+
 /// The identities that a folder or file of the service is for.
 fn sid(name: &str) -> Result<String, ServiceError> {
     security::service_sid(name)
@@ -310,17 +334,16 @@ pub(super) fn uninstall(name: &str, purge: bool, mode: Mode) -> Result<Vec<Step>
         let outcome = if mode == Mode::Apply { Outcome::Done } else { Outcome::Planned };
         steps.push(Step::new(what, outcome));
     }
-    let data = default_data_dir(name);
-    if data.exists() {
-        if !purge {
-            steps.push(Step::new(format!("keep {}; --purge removes it", data.display()), Outcome::Unchanged));
-        } else if mode == Mode::DryRun {
-            steps.push(Step::new(format!("remove {}", data.display()), Outcome::Planned));
-        } else {
-            let what = format!("remove {}", data.display());
-            std::fs::remove_dir_all(&data).map_err(|error| ServiceError::failed(&what, error))?;
-            steps.push(Step::new(what, Outcome::Done));
-        }
+    let usual = default_data_dir(name);
+    let folders: Vec<PathBuf> = recorded(name).into_iter().chain([usual]).collect();
+    steps.extend(remove_made(&folders, purge, mode)?);
+    let key = format!(r"{INSTALLED}\{name}");
+    if purge && mode == Mode::Apply && registry::read_list(&key, MADE).is_some() {
+        let gone = registry::remove(&key).and_then(|()| registry::remove_empty(INSTALLED));
+        gone.and_then(|()| {
+            INSTALLED.rsplit_once('\\').map_or(Ok(()), |(all, _)| registry::remove_empty(all))
+        })
+        .map_err(|error| ServiceError::failed(format!(r"remove HKLM\{key}"), error))?;
     }
     Ok(steps)
 }

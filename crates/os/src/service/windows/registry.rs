@@ -4,9 +4,10 @@ use std::io;
 use std::ptr::{null, null_mut};
 
 use windows_sys::Win32::System::Registry::{
-    HKEY, HKEY_LOCAL_MACHINE, KEY_SET_VALUE, REG_DWORD, REG_EXPAND_SZ, REG_OPTION_NON_VOLATILE, RRF_NOEXPAND,
-    RRF_RT_DWORD, RRF_RT_REG_EXPAND_SZ, RRF_RT_REG_MULTI_SZ, RRF_RT_REG_SZ, RegCloseKey, RegCreateKeyExW,
-    RegDeleteTreeW, RegGetValueW, RegSetValueExW,
+    HKEY, HKEY_LOCAL_MACHINE, KEY_QUERY_VALUE, KEY_SET_VALUE, REG_DWORD, REG_EXPAND_SZ, REG_MULTI_SZ,
+    REG_OPTION_NON_VOLATILE, RRF_NOEXPAND, RRF_RT_DWORD, RRF_RT_REG_EXPAND_SZ, RRF_RT_REG_MULTI_SZ,
+    RRF_RT_REG_SZ, RegCloseKey, RegCreateKeyExW, RegDeleteKeyW, RegDeleteTreeW, RegGetValueW, RegOpenKeyExW,
+    RegQueryInfoKeyW, RegSetValueExW,
 };
 
 use crate::wide::wide;
@@ -60,6 +61,17 @@ fn set(key: &str, name: &str, kind: u32, bytes: &[u8]) -> io::Result<()> {
 pub(super) fn write_path(key: &str, name: &str, path: &str) -> io::Result<()> {
     let bytes: Vec<u8> = wide(path)?.iter().flat_map(|unit| unit.to_le_bytes()).collect();
     set(key, name, REG_EXPAND_SZ, &bytes)
+}
+
+/// Writes a list of texts, none of which is empty.
+pub(super) fn write_list(key: &str, name: &str, list: &[String]) -> io::Result<()> {
+    let mut units = Vec::new();
+    for text in list {
+        units.extend(wide(text)?);
+    }
+    units.push(0);
+    let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    set(key, name, REG_MULTI_SZ, &bytes)
 }
 
 /// Writes a number.
@@ -119,6 +131,39 @@ pub(super) fn read_number(key: &str, name: &str) -> Option<u32> {
         )
     };
     answer(code).ok().map(|()| number)
+}
+
+/// Removes a key that holds neither keys nor values; others stay.
+pub(super) fn remove_empty(key: &str) -> io::Result<()> {
+    let key = wide(key)?;
+    let mut handle = null_mut();
+    // SAFETY: the name is NUL-terminated, the handle is written through a valid pointer.
+    answer(unsafe { RegOpenKeyExW(HKEY_LOCAL_MACHINE, key.as_ptr(), 0, KEY_QUERY_VALUE, &raw mut handle) })?;
+    let open = Key(handle);
+    let (mut keys, mut values) = (0, 0);
+    // SAFETY: the key is open; two numbers are written through valid pointers, and nothing else is asked for.
+    answer(unsafe {
+        RegQueryInfoKeyW(
+            open.0,
+            null_mut(),
+            null_mut(),
+            null(),
+            &raw mut keys,
+            null_mut(),
+            null_mut(),
+            &raw mut values,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            null_mut(),
+        )
+    })?;
+    drop(open);
+    if keys != 0 || values != 0 {
+        return Ok(());
+    }
+    // SAFETY: the name is NUL-terminated.
+    answer(unsafe { RegDeleteKeyW(HKEY_LOCAL_MACHINE, key.as_ptr()) })
 }
 
 /// Removes a key with what is in it.
