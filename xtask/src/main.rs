@@ -7,6 +7,7 @@ mod check;
 mod coverage;
 mod fresh;
 mod notices;
+mod real_windows;
 mod shell;
 mod sim;
 mod test;

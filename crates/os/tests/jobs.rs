@@ -305,7 +305,7 @@ async fn a_program_that_knows_svcwatchdog_is_asked_by_its_event_also_after_it_wa
 
 #[tokio::test]
 #[ignore = "real_windows: Wine delivers no Ctrl-Break to a process group"]
-async fn a_console_program_is_asked_to_stop_and_ends_cleanly() {
+async fn on_real_windows_a_console_program_is_asked_to_stop_and_ends_cleanly() {
     let mut bench = Bench::new(&["polite"]);
     bench.supervised.start().await.unwrap();
     bench.output("listening").await;

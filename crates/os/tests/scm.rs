@@ -414,7 +414,7 @@ async fn a_dropped_watch_is_silent_and_holds_nothing() {
 
 #[tokio::test]
 #[ignore = "real_windows: Wine's service control manager never notices a death"]
-async fn a_death_that_the_manager_notices_later_is_reported_once() {
+async fn on_real_windows_a_death_that_the_manager_notices_later_is_reported_once() {
     let manager = ServiceManager::new();
     let service = TestService::create("noticed", "normal");
     let mut reports = Reports::of(&manager, &service.name);
@@ -435,7 +435,7 @@ async fn a_death_that_the_manager_notices_later_is_reported_once() {
 
 #[tokio::test]
 #[ignore = "real_windows: Wine sends no DELETE_PENDING"]
-async fn a_deleted_service_is_let_go_within_three_seconds() {
+async fn on_real_windows_a_deleted_service_is_let_go_within_three_seconds() {
     let manager = ServiceManager::new();
     let service = TestService::create("let-go", "normal");
     let mut reports = Reports::of(&manager, &service.name);
@@ -448,7 +448,7 @@ async fn a_deleted_service_is_let_go_within_three_seconds() {
 
 #[tokio::test]
 #[ignore = "real_windows: Wine knows no dependencies between services"]
-async fn a_service_that_others_need_is_not_stopped_from_under_them() {
+async fn on_real_windows_a_service_that_others_need_is_not_stopped_from_under_them() {
     let manager = ServiceManager::new();
     let base = TestService::create("base", "normal");
     let above = TestService::above(&base);
@@ -461,7 +461,7 @@ async fn a_service_that_others_need_is_not_stopped_from_under_them() {
 
 #[tokio::test]
 #[ignore = "real_windows: in Wine everybody is an administrator"]
-async fn a_system_service_is_not_ours_to_stop() {
+async fn on_real_windows_a_system_service_is_not_ours_to_stop() {
     // Holds for administrators too: its descriptor grants SERVICE_STOP to nobody.
     let refused = ServiceManager::new().stop("RpcSs", PATIENCE).await.unwrap_err();
     assert!(matches!(refused, UnitError::Denied { .. } | UnitError::Failed { .. }), "{refused}");
@@ -587,7 +587,7 @@ async fn what_a_killed_service_last_used_is_kept() {
 
 #[tokio::test]
 #[ignore = "real_windows: Wine keeps no event log and gives the time and handles of the asking process"]
-async fn a_killed_service_leaves_its_figures_and_the_last_lines_of_the_event_log() {
+async fn on_real_windows_a_killed_service_leaves_its_figures_and_the_last_lines_of_the_event_log() {
     let manager = ServiceManager::new();
     let service = TestService::create("lines", "normal");
     let mut reports = Reports::of(&manager, &service.name);
@@ -613,7 +613,7 @@ async fn a_killed_service_leaves_its_figures_and_the_last_lines_of_the_event_log
 
 #[tokio::test]
 #[ignore = "real_windows: Wine ignores dependencies"]
-async fn what_needs_a_service_is_stopped_and_started_around_its_restart() {
+async fn on_real_windows_what_needs_a_service_is_stopped_and_started_around_its_restart() {
     let manager = ServiceManager::new();
     let base = TestService::create("around", "normal");
     let above = TestService::above(&base);
@@ -630,7 +630,7 @@ async fn what_needs_a_service_is_stopped_and_started_around_its_restart() {
 
 #[tokio::test]
 #[ignore = "real_windows: Wine keeps no failure actions"]
-async fn the_own_restart_of_the_service_control_manager_is_announced_and_waited_for() {
+async fn on_real_windows_the_own_restart_of_the_service_control_manager_is_announced_and_waited_for() {
     let manager = ServiceManager::new();
     let service = TestService::create("actions", "normal");
     let failure = std::process::Command::new("sc")

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     #[ignore = "real_windows: Wine keeps access lists as Unix modes"]
-    fn a_private_file_is_for_owner_system_and_administrators_alone() {
+    fn on_real_windows_a_private_file_is_for_owner_system_and_administrators_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "left behind, for everybody").unwrap();
