@@ -151,6 +151,8 @@ pub(crate) enum Command {
     Reload,
     /// List this machine's services with the holes in the system's own recovery, and write them as configuration
     Discover(Discovery),
+    /// Turn what another monitor watches into configuration: `lifesign import gatus config.yaml > lifesign.yaml`
+    Import(Import),
     /// Try a configuration on a trace of heartbeats: how soon it notices a crash, how often it is wrong
     Simulate(Simulation),
     /// lifesign, or any program wrapped by it, as a service of this system
@@ -236,6 +238,26 @@ pub(crate) struct Discovery {
     /// Also those that do not start by themselves, or end by themselves
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// Whose file it is
+    #[arg(value_enum)]
+    pub(crate) peer: Peer,
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Peer {
+    /// The answer of its `GET /api/v3/checks/`
+    Healthchecks,
+    /// The JSON backup of version 1, or its table `monitor` as JSON
+    UptimeKuma,
+    /// Its configuration in YAML
+    Gatus,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -112,6 +112,24 @@ cli-simulate-seed = The answers to questions are drawn with the seed { $seed }; 
 
 cli-discover-none = No service fits. With --all those that do not start by themselves are shown, too.
 
+cli-import-secrets = It holds secrets (what lets a client ping): keep it readable for lifesign alone, or move them out: ${"{"}env:NAME{"}"}, ${"{"}file:PATH{"}"}.
+cli-import-left-out = Not taken over:
+cli-import-lost = not taken over: { $what }
+cli-import-condition = not taken over, there is no such condition: { $what }
+cli-import-kind = lifesign has no check of this kind: { $what }
+cli-import-paused = it was paused there
+cli-import-login = it logged in there; write the header Authorization into `headers`
+cli-import-no-uuid = no UUID: ask with a read-write key, then its pings are heard
+cli-import-no-token = no push token that can be taken over (16 to 64 characters): its pushes are not heard
+cli-import-no-target = it does not say what to ask
+cli-import-no-interval = it does not say how often: write a `heartbeat` with an `interval`
+cli-import-no-schedule = it does not say when it runs
+cli-import-calendar = its schedule is no cron expression; write it as `calendar`: { $what }
+cli-import-done = { $services ->
+    [one] 1 service
+   *[other] { $services } services
+}, { $left } left out, { $lost } details not taken over.
+
 cli-job = Runs
 cli-job-schedule = due:
 cli-job-missed = missed:

@@ -93,6 +93,21 @@ cli-simulate-seed = 询问的应答按种子 { $seed } 抽取；用 --seed 可�
 
 cli-discover-none = 没有匹配的服务。加 --all 可同时显示不自动启动的服务。
 
+cli-import-secrets = 其中含有密钥（客户端凭此上报）：请仅允许 lifesign 读取此文件，或移出：${"{"}env:NAME{"}"}、${"{"}file:PATH{"}"}。
+cli-import-left-out = 未导入：
+cli-import-lost = 未导入：{ $what }
+cli-import-condition = 未导入，没有对应的条件：{ $what }
+cli-import-kind = lifesign 没有这类检查：{ $what }
+cli-import-paused = 原先已暂停
+cli-import-login = 原先需要登录；请在 `headers` 中写入 Authorization
+cli-import-no-uuid = 没有 UUID：请用可读写的密钥导出，之后才能接收其上报
+cli-import-no-token = 没有可导入的推送令牌（16 至 64 个字符）：其推送不会被接收
+cli-import-no-target = 没有写明检查目标
+cli-import-no-interval = 没有写明间隔：请写 `heartbeat` 及 `interval`
+cli-import-no-schedule = 没有写明何时运行
+cli-import-calendar = 其计划不是 cron 表达式；请改写为 `calendar`：{ $what }
+cli-import-done = { $services } 个服务，{ $left } 个未导入，{ $lost } 处细节未导入。
+
 cli-job = 运行
 cli-job-schedule = 计划：
 cli-job-missed = 错过：

@@ -8,6 +8,7 @@ mod enroll;
 mod exec;
 mod explain;
 mod hosts;
+mod import;
 mod incidents;
 mod service;
 mod simulate;
@@ -67,6 +68,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reload => act::reload(&remote(), lang, json),
         Command::Service(what) => service::run(what, lang, json),
         Command::Discover(what) => discover::run(what, lang, json),
+        Command::Import(what) => import::run(what, lang, json),
         Command::Simulate(what) => simulate::run(what, lang, json),
         Command::Sample(sample) => sample::run(sample, &cli.global).map_err(Failure::from),
     }
