@@ -1,7 +1,8 @@
 //! Pages of shared memory, looked at in turns.
 //!
 //! A look at a page whose sender has not beaten since is one read of one word. Pages that were never used are
-//! looked at less often, so that a service that beats in another way costs next to nothing.
+//! looked at less often, so that a service that beats in another way costs next to nothing. While none is used, the turns
+//! between are left out, too: an idle agent must not wake for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,7 +13,7 @@ use lifesign_core::model::ServiceId;
 use lifesign_os::local::{Page, Place, Way};
 use lifesign_proto::local::page::{self, BEATS, HEARD, OWNER, SEQUENCE, SIZE};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 use super::reader::Reader;
 
@@ -37,17 +38,19 @@ pub(super) async fn look(
     mut services: watch::Receiver<Arc<BTreeSet<ServiceId>>>,
     reader: Reader,
 ) {
-    let mut ticks = interval(every.max(Duration::from_millis(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let spare = UNUSED_AT_MOST.as_nanos() / every.as_nanos().max(1);
+    let every = every.max(Duration::from_millis(1));
+    let spare = UNUSED_AT_MOST.as_nanos() / every.as_nanos();
     let unused_every = UNUSED_EVERY.min(u32::try_from(spare).unwrap_or(UNUSED_EVERY)).max(1);
     let mut pages = BTreeMap::new();
     let mut turn = 0_u32;
+    let mut at = Instant::now();
     let wanted = services.borrow_and_update().clone();
     renew(&mut pages, &wanted, &place);
     loop {
+        let is_any_used = pages.values().any(|watched: &Watched| watched.is_used);
+        let turns = if is_any_used { 1 } else { unused_every - turn % unused_every };
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = sleep_until(at + every * turns) => {}
             changed = services.changed() => {
                 if changed.is_err() {
                     return;
@@ -57,7 +60,9 @@ pub(super) async fn look(
                 continue;
             }
         }
-        turn = turn.wrapping_add(1);
+        // Turns that were missed are not made up for.
+        at = Instant::now();
+        turn = turn.wrapping_add(turns);
         for (service, watched) in &mut pages {
             if !watched.is_used && !turn.is_multiple_of(unused_every) {
                 continue;
