@@ -112,7 +112,7 @@ cli-simulate-seed = The answers to questions are drawn with the seed { $seed }; 
 
 cli-discover-none = No service fits. With --all those that do not start by themselves are shown, too.
 
-cli-import-secrets = It holds secrets (what lets a client ping): keep it readable for lifesign alone, or move them out: ${"{"}env:NAME{"}"}, ${"{"}file:PATH{"}"}.
+cli-import-secrets = It holds secrets (what lets a client ping): keep it readable for lifesign alone, or move them out: { $ways }.
 cli-import-left-out = Not taken over:
 cli-import-lost = not taken over: { $what }
 cli-import-condition = not taken over, there is no such condition: { $what }

@@ -93,7 +93,7 @@ cli-simulate-seed = 询问的应答按种子 { $seed } 抽取；用 --seed 可�
 
 cli-discover-none = 没有匹配的服务。加 --all 可同时显示不自动启动的服务。
 
-cli-import-secrets = 其中含有密钥（客户端凭此上报）：请仅允许 lifesign 读取此文件，或移出：${"{"}env:NAME{"}"}、${"{"}file:PATH{"}"}。
+cli-import-secrets = 其中含有密钥（客户端凭此上报）：请仅允许 lifesign 读取此文件，或移出：{ $ways }。
 cli-import-left-out = 未导入：
 cli-import-lost = 未导入：{ $what }
 cli-import-condition = 未导入，没有对应的条件：{ $what }

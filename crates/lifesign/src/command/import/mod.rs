@@ -143,7 +143,8 @@ fn yaml(imported: &Imported, lang: Lang) -> String {
     let mut text = String::new();
     // Writing to a String never fails.
     if imported.services.iter().any(|service| service.keys.contains_key("peers")) {
-        let _ = writeln!(text, "# {}", lang.word("cli-import-secrets"));
+        let ways = Arg::from("${env:NAME}, ${file:PATH}");
+        let _ = writeln!(text, "# {}", lang.text("cli-import-secrets", &[("ways", ways)]));
     }
     text.push_str(if imported.services.is_empty() { "services: []\n" } else { "services:\n" });
     for (id, service) in with_ids(imported) {
