@@ -19,6 +19,7 @@ pub mod file;
 pub mod foreground;
 pub mod host;
 pub mod local;
+pub mod memory;
 pub mod open_files;
 pub mod process;
 pub mod service;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use lifesign_agent::enrol::{Enrolled, Identity};
@@ -27,6 +28,9 @@ use crate::cli::Up;
 use crate::command::{load_configuration, problem_lines};
 use crate::failure::Failure;
 use crate::{data, event_id, logging, print};
+
+/// So long after the start everything has been looked at once.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// What the server last said is to be watched. It holds secrets of checks.
 const ASSIGNED: &str = "assigned.json";
@@ -185,10 +189,16 @@ async fn serve(
     }
     tracing::info!(event_id = event_id::READY, host = %around.host, servers = names.join(", "), "The agent is ready");
     *at_work = true;
+    let settled = tokio::time::sleep(SETTLED);
+    tokio::pin!(settled);
     let ended = loop {
         let request = tokio::select! {
             request = requests.next() => request,
             fatal = supervisor.fatal() => break Err(anyhow!(fatal)),
+            () = &mut settled, if !settled.is_elapsed() => {
+                lifesign_os::memory::give_back();
+                continue;
+            }
         };
         match request {
             Request::Stop => break Ok(()),
