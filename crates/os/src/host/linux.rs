@@ -1,5 +1,6 @@
 //! Host figures out of `/proc` and `statvfs(3)`. The parsers are pure: text in, numbers out.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
@@ -13,11 +14,12 @@ pub(super) fn name() -> Option<String> {
 pub(super) struct Sampler {
     disk_path: PathBuf,
     last_cpu: Option<CpuTime>,
+    processes: Processes,
 }
 
 impl Sampler {
     pub(super) fn new(disk_path: PathBuf) -> Self {
-        Self { disk_path, last_cpu: None }
+        Self { disk_path, last_cpu: None, processes: Processes::default() }
     }
 
     pub(super) fn sample(&mut self) -> Vec<(&'static str, f64)> {
@@ -38,7 +40,7 @@ impl Sampler {
         put("host_disk", disk.and_then(|disk| disk.used_percent()));
         put("host_disk_free_bytes", disk.map(|disk| as_f64(disk.available)));
         put("host_uptime_seconds", first_number(&read("/proc/uptime")));
-        put("host_processes", processes());
+        put("host_processes", self.processes.count());
         figures
     }
 }
@@ -144,15 +146,23 @@ impl Disk {
     }
 }
 
-/// Processes with memory of their own; kernel threads have none, which `/proc/PID/statm` shows cheaply.
-fn processes() -> Option<f64> {
-    let entries = std::fs::read_dir("/proc").ok()?;
-    let is_process = |name: &str| {
-        name.bytes().all(|byte| byte.is_ascii_digit())
-            && std::fs::read_to_string(format!("/proc/{name}/statm")).is_ok_and(|statm| has_memory(&statm))
-    };
-    let count = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_process)).count();
-    u32::try_from(count).ok().map(f64::from)
+/// Processes with memory of their own; kernel threads have none, as `/proc/PID/statm` shows. Each number is looked at
+/// once: what it was at the last sample it still is, but for one that ended and was given out again between two.
+#[derive(Debug, Default)]
+struct Processes(HashMap<u32, bool>);
+
+impl Processes {
+    fn count(&mut self) -> Option<f64> {
+        let entries = std::fs::read_dir("/proc").ok()?;
+        let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let look = |number: u32| {
+            std::fs::read_to_string(format!("/proc/{number}/statm")).is_ok_and(|statm| has_memory(&statm))
+        };
+        self.0 = numbers
+            .map(|number| (number, self.0.get(&number).copied().unwrap_or_else(|| look(number))))
+            .collect();
+        u32::try_from(self.0.values().filter(|has_memory| **has_memory).count()).ok().map(f64::from)
+    }
 }
 
 fn has_memory(statm: &str) -> bool {

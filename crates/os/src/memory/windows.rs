@@ -3,9 +3,11 @@
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, SetProcessWorkingSetSize};
 
 pub(super) fn give_back() {
-    // SAFETY: the pseudo handle of our own process is always valid; with both sizes at their maximum the working set is
-    // emptied (SetProcessWorkingSetSize, learn.microsoft.com). That it fails changes nothing.
+    // SAFETY: it only names our own process, by a pseudo handle that is always valid.
+    let ourselves = unsafe { GetCurrentProcess() };
+    // SAFETY: with both sizes at their maximum the working set is emptied (SetProcessWorkingSetSize,
+    // learn.microsoft.com). That it fails changes nothing.
     unsafe {
-        SetProcessWorkingSetSize(GetCurrentProcess(), usize::MAX, usize::MAX);
+        SetProcessWorkingSetSize(ourselves, usize::MAX, usize::MAX);
     }
 }
