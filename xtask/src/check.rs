@@ -48,6 +48,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("lifesign-notify", &["lifesign-store", "lifesign-probe"]),
     ("lifesign-lang", &["tokio"]),
     ("lifesign-component", &["lifesign-*"]),
+    ("lifesign-tunnel", &["lifesign-*"]),
     ("lifesign-agent", &["lifesign-server"]),
     ("lifesign-server", &["lifesign-agent"]),
     ("lifesign-sim", &["tokio", "lifesign-* except lifesign-core"]),

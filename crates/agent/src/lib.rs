@@ -15,6 +15,7 @@
 //! | `host` | the host's own figures |
 //! | `local` | heartbeats of programs on this host |
 //! | `uplink` | the link to a server of another process: batches, orders, the spool |
+//! | `road` | how servers are reached: directly, by proxies, inside a WebSocket |
 //! | `enrol` | a key and a certificate of the server's authority, and their renewal |
 //! | `figures` | how well the agent keeps up |
 #![warn(missing_docs)]
@@ -28,6 +29,7 @@ mod figures;
 mod host;
 mod local;
 mod pulse;
+pub mod road;
 mod roster;
 mod schedule;
 mod task;
@@ -41,4 +43,5 @@ pub use figures::Figures;
 pub use lifesign_os::local::{Access, Place, Way};
 pub use lifesign_os::process::ProcessSpec;
 pub use local::{LocalSetup, SecretOf, Sums, Tally};
-pub use uplink::{LinkFigures, LinkSetup, ServerAddress, Told, link};
+pub use road::ServerAddress;
+pub use uplink::{LinkFigures, LinkSetup, Told, link};

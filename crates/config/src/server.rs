@@ -140,12 +140,42 @@ record! {
         fallbacks: Vec<Url> [0..=16] = [],
         /// Certificates of authorities (PEM) that the agent trusts beside the public ones: that of a server of your own.
         ca: Option<PathBuf>,
+        /// The HTTP proxy by which the servers are reached. Where unset, those of the environment: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        proxy: Option<Proxy>,
         /// Bytes on disk for what cannot be sent while no server answers; the oldest gives way.
         spool: Bytes [65_536..=68_719_476_736] = "64MiB",
         /// The agent's token at that server. Not under `up`, and not needed where the host was enrolled: `lifesign agent enroll`.
         token: Option<Secret>,
         /// How programs on this host are heard.
         local: Local = {},
+    }
+}
+
+record! {
+    /// An HTTP proxy that takes `CONNECT`.
+    pub struct Proxy {
+        /// Where it is, such as `http://proxy.example.com:3128`.
+        url: Url,
+        /// A user that it knows. With a password.
+        user: Option<String> [1..=255],
+        /// The user's password.
+        password: Option<Secret>,
+    }
+    check Proxy::check
+}
+
+impl Proxy {
+    fn check(&self, node: &Node, cx: &mut Cx) {
+        if self.url.tls {
+            cx.error(node.at("url"), "a proxy is talked to without TLS; what goes through it has its own")
+                .hint("write http://");
+        }
+        let alone = match (&self.user, &self.password) {
+            (Some(_), None) => ("user", "password"),
+            (None, Some(_)) => ("password", "user"),
+            (Some(_), Some(_)) | (None, None) => return,
+        };
+        cx.error(node.at(alone.0), format!("`{}` is of no use without `{}`", alone.0, alone.1));
     }
 }
 

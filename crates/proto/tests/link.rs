@@ -12,7 +12,7 @@ use lifesign_core::model::ServiceId;
 use lifesign_core::time::Mono;
 use lifesign_proto::link::{
     Beats, Compact, Deed, Downlink, Effect, Event, Frame, FrameError, Framer, Happened, Hello, Item,
-    MAX_FRAME, Names, Order, Phase, Refusal, Terms, Uplink, Welcome,
+    MAX_FRAME, Names, Order, Phase, Refusal, Terms, Uplink, Way, Welcome,
 };
 use proptest::prelude::*;
 
@@ -213,7 +213,7 @@ fn waits_double_up_to_the_longest_and_each_attempt_goes_to_the_next_server() {
     for _ in 0..20 {
         let mut effects = Vec::new();
         uplink.step(now, 1.0, Event::Tick, &mut effects);
-        let [Effect::Connect(server)] = effects.as_slice() else { panic!("{effects:?}") };
+        let [Effect::Connect(server, Way::Direct)] = effects.as_slice() else { panic!("{effects:?}") };
         servers.push(*server);
         uplink.step(now, 1.0, Event::Lost("refused".to_owned()), &mut Vec::new());
         waits.push(uplink.deadline().since(now).as_millis());
@@ -222,6 +222,53 @@ fn waits_double_up_to_the_longest_and_each_attempt_goes_to_the_next_server() {
     assert_eq!(servers[..4], [0, 1, 0, 1]);
     assert_eq!(waits[..6], [500, 500, 1000, 1000, 2000, 2000]);
     assert_eq!(*waits.last().unwrap(), terms.longest_wait.as_millis());
+}
+
+/// What a machine wants after this, if that is a connection.
+fn connects(uplink: &mut Uplink, now: Mono, event: Event) -> Option<(usize, Way)> {
+    let mut effects = Vec::new();
+    uplink.step(now, 1.0, event, &mut effects);
+    effects.iter().find_map(|effect| match effect {
+        Effect::Connect(server, way) => Some((*server, *way)),
+        _ => None,
+    })
+}
+
+#[test]
+fn where_the_direct_way_is_barred_a_websocket_is_tried_at_once_and_kept_once_it_carried_the_link() {
+    let mut uplink = Uplink::new(hello(), 2, Terms::default());
+    let mut now = Mono::ZERO;
+    assert_eq!(connects(&mut uplink, now, Event::Tick), Some((0, Way::Direct)));
+    let barred = Event::Barred("TLS: another certificate".to_owned());
+    assert_eq!(connects(&mut uplink, now, barred), Some((0, Way::WebSocket)), "without a wait");
+    // Neither leads there: both reasons are told, and the next server has its turn, directly.
+    let mut effects = Vec::new();
+    uplink.step(now, 1.0, Event::Lost("502".to_owned()), &mut effects);
+    let told = "TLS: another certificate; and through a WebSocket: 502".to_owned();
+    assert_eq!(effects, [Effect::Down(told)]);
+    now = uplink.deadline();
+    assert_eq!(connects(&mut uplink, now, Event::Tick), Some((1, Way::Direct)));
+    // Where nobody is there is no use in another way.
+    assert_eq!(connects(&mut uplink, now, Event::Lost("refused".to_owned())), None);
+    now = uplink.deadline();
+    assert_eq!(connects(&mut uplink, now, Event::Tick), Some((0, Way::Direct)));
+    let barred = Event::Barred("TLS".to_owned());
+    assert_eq!(connects(&mut uplink, now, barred), Some((0, Way::WebSocket)));
+    uplink.step(now, 1.0, Event::Connected, &mut Vec::new());
+    let welcome = Welcome { version: 1, taken: 0, ping_millis: 2000, silence_millis: 7000, window: 64 };
+    uplink.step(now, 1.0, Event::Received(Frame::Welcome(welcome)), &mut Vec::new());
+    assert_eq!(uplink.phase(), Phase::Running);
+    // What carried the link is the way from now on.
+    uplink.step(now, 1.0, Event::Lost("cut".to_owned()), &mut Vec::new());
+    let ways: Vec<_> = (0..4)
+        .filter_map(|_| {
+            now = uplink.deadline();
+            let next = connects(&mut uplink, now, Event::Tick);
+            uplink.step(now, 1.0, Event::Lost("refused".to_owned()), &mut Vec::new());
+            next
+        })
+        .collect();
+    assert_eq!(ways, [(1, Way::Direct), (0, Way::WebSocket), (1, Way::Direct), (0, Way::WebSocket)]);
 }
 
 /// What goes wrong in a world, and when.
@@ -310,7 +357,7 @@ impl World {
     fn carry_out(&mut self, millis: u64, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Connect(_) => self.connects = Some(millis + 20),
+                Effect::Connect(..) => self.connects = Some(millis + 20),
                 Effect::Send(frame) => {
                     if let Some(wire) = self.wire.as_mut().filter(|wire| !wire.up_vanishes) {
                         wire.up.push_back((millis + 30, frame));

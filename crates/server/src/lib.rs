@@ -24,6 +24,7 @@ pub mod ping;
 pub mod reload;
 mod server;
 mod state;
+mod tunnel;
 pub mod web;
 
 pub use server::{Parts, Server};

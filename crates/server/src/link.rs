@@ -408,7 +408,8 @@ async fn converse(desk: Desk, member: Option<Member>, way: Upgraded, mut stop: S
     let (outgoing, mut frames) = mpsc::channel::<Vec<u8>>(OUTGOING);
     let writing = tokio::spawn(async move {
         while let Some(frame) = frames.recv().await {
-            if writer.write_all(&frame).await.is_err() {
+            // Inside a WebSocket what is written waits to be sent.
+            if writer.write_all(&frame).await.is_err() || frames.is_empty() && writer.flush().await.is_err() {
                 return;
             }
         }

@@ -76,7 +76,10 @@ pub async fn hear(listener: TcpListener, pings: Pings, beats: mpsc::Sender<Beat>
     let limits = Arc::new(Limits::default());
     let (stop_streams, stop) = Stop::pair();
     let hall = Hall { pings, limits: Arc::clone(&limits), beats };
+    // Nobody asks for a WebSocket here.
+    let (_, tunnelled) = mpsc::channel(1);
     let serving = Serving {
+        tunnelled,
         tls: None,
         listener,
         router: Router::new().route("/ping/{*check}", any(answer)).with_state(hall),

@@ -27,7 +27,7 @@ use crate::outbox::{self, Outbox, Recipient};
 use crate::peer::{PeerTable, Peers, Sockets};
 use crate::ping::Pings;
 use crate::reload::{Load, Reloader};
-use crate::{AppState, web};
+use crate::{AppState, tunnel, web};
 
 /// What the server is made of; all of it comes from the composition.
 pub struct Parts {
@@ -120,6 +120,7 @@ impl Server {
         let peers = Peers::new(parts.peers);
         let rate = Rate::new(parts.limits.beats_per_second);
         let (stop_streams, stop) = Stop::pair();
+        let (tunnels, tunnelled) = mpsc::channel(tunnel::WAITING);
         let state = AppState {
             engine: engine.clone(),
             store: parts.store.clone(),
@@ -153,6 +154,7 @@ impl Server {
             limits: Arc::new(parts.limits),
             external_url,
             stop,
+            tunnels: parts.tls.is_some().then_some(tunnels),
             rate,
             figures: figures.clone(),
             document: Arc::new(api::document()),
@@ -160,6 +162,7 @@ impl Server {
         let serving = Serving {
             listener: parts.listener,
             tls: parts.tls,
+            tunnelled,
             router: router(&state, parts.is_metrics_open)?,
             limits: Arc::clone(&state.limits),
             trusted_proxies: parts.trusted_proxies.into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lifesign_component::{Board, Stop};
 use lifesign_store::Store;
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::api::Rate;
 use crate::auth::{Access, Sessions};
@@ -19,6 +19,7 @@ use crate::link::Desk;
 use crate::peer::Peers;
 use crate::ping::Pings;
 use crate::reload::Reloader;
+use crate::tunnel::Tunnelled;
 
 /// Everything a request may reach; cheap to clone.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct AppState {
     pub external_url: Option<Arc<str>>,
     /// Given when the server is to end; streams end with it.
     pub(crate) stop: Stop,
+    /// Takes connections that come inside a WebSocket; `None`: no TLS is spoken.
+    pub(crate) tunnels: Option<mpsc::Sender<Tunnelled>>,
     pub(crate) rate: Rate,
     pub(crate) figures: Figures,
     /// Places for followers of the live events.

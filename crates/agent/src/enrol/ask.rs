@@ -10,14 +10,12 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use lifesign_proto::enrol::{Certified, MAX_REQUEST};
-use rustls::pki_types::ServerName;
+use lifesign_proto::link::Way;
 use rustls::{CertificateError, ClientConfig};
 use serde::Serialize;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use crate::uplink::ServerAddress;
+use crate::road::{Closed, Road, ServerAddress, Stream, is_barred};
 
 /// How long all of it may take.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -41,36 +39,68 @@ pub enum Unasked {
     Failed(String),
 }
 
+impl Unasked {
+    /// The same, and what the other way came to.
+    fn and_by_websocket(self, why: &str) -> Self {
+        let both = |words: String| format!("{words}; and through a WebSocket: {why}");
+        match self {
+            Self::Unreachable(words) => Self::Unreachable(both(words)),
+            Self::Stranger(words) => Self::Stranger(both(words)),
+            Self::Refused(words) => Self::Refused(both(words)),
+            Self::Failed(words) => Self::Failed(both(words)),
+        }
+    }
+}
+
 /// Sends `body` to `path` of `server`.
 pub(super) async fn ask(
+    road: &Road,
     server: &ServerAddress,
     tls: Arc<ClientConfig>,
     path: &str,
     body: &impl Serialize,
 ) -> Result<Certified, Unasked> {
     let late = || Unasked::Unreachable(format!("{server} did not answer within {} s", WITHIN.as_secs()));
-    timeout(WITHIN, exchange(server, tls, path, body)).await.unwrap_or_else(|_| Err(late()))
+    let answered = async {
+        let stream = open(road, server, &tls).await?;
+        exchange(stream, server, path, body).await
+    };
+    timeout(WITHIN, answered).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Opens a connection to the one server that is believed, directly or through a WebSocket.
+async fn open(road: &Road, server: &ServerAddress, tls: &Arc<ClientConfig>) -> Result<Stream, Unasked> {
+    let in_words = |closed: Closed| match closed {
+        Closed::Unreached(why) => (false, Unasked::Unreachable(format!("{server}: {why}"))),
+        Closed::Barred(why) => (true, Unasked::Unreachable(format!("{server}: {why}"))),
+        Closed::Wrong(why) => (false, Unasked::Failed(format!("{server}: {why}"))),
+        Closed::Handshake(error) => (is_barred(tls_error(&error)), explain(server, &error)),
+    };
+    let (barred, why) = match road.open(server, Way::Direct, tls).await {
+        Ok(stream) => return Ok(stream),
+        Err(closed) => in_words(closed),
+    };
+    if !barred {
+        return Err(why);
+    }
+    let opened = road.open(server, Way::WebSocket, tls).await;
+    opened.map_err(|closed| why.and_by_websocket(&in_words(closed).1.to_string()))
 }
 
 async fn exchange(
+    stream: Stream,
     server: &ServerAddress,
-    tls: Arc<ClientConfig>,
     path: &str,
     body: &impl Serialize,
 ) -> Result<Certified, Unasked> {
     let unreachable = |error: &dyn std::fmt::Display| Unasked::Unreachable(format!("{server}: {error}"));
     let failed = |error: &dyn std::fmt::Display| Unasked::Failed(format!("{server}: {error}"));
-    let tcp =
-        TcpStream::connect((server.host.as_str(), server.port)).await.map_err(|error| unreachable(&error))?;
-    let name = ServerName::try_from(server.host.clone())
-        .map_err(|_| failed(&"its name cannot stand in a TLS handshake"))?;
-    let stream = TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| explain(server, &error))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
     tokio::spawn(connection);
     let text = serde_json::to_vec(body).map_err(|error| failed(&error))?;
     let request = Request::post(path)
-        .header(header::HOST, format!("{}:{}", server.host, server.port))
+        .header(header::HOST, server.authority())
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONNECTION, "close")
         .body(Full::new(Bytes::from(text)))

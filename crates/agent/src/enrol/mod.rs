@@ -25,17 +25,18 @@ pub use ask::Unasked;
 pub(crate) use ask::{advice, tls_error};
 pub use identity::{FILE, Identity, IdentityError};
 
-use crate::uplink::ServerAddress;
+use crate::road::{Road, ServerAddress};
 use tls::Shown;
 
 /// The clock is looked at this often at least: it may be set while the agent waits, or the machine may have slept.
 const LOOK: Duration = Duration::from_secs(600);
 
-/// Enrols `host` at `server` with `token`: makes a key and asks for its certificate. Nothing is kept yet.
+/// Enrols `host` at `server`, which `road` leads to, with `token`: makes a key and asks for its certificate. Nothing is kept yet.
 ///
 /// # Errors
 /// When the server is not reached, is not the one of the token, or refuses.
 pub async fn enrol(
+    road: &Road,
     server: &ServerAddress,
     token: &OneTimeToken,
     host: &str,
@@ -44,7 +45,7 @@ pub async fn enrol(
     let tls = tls::enrolling(token.pin()).map_err(Unasked::Failed)?;
     let (key, request) = new_key()?;
     let body = EnrolRequest { token: token.secret(), host: host.to_owned(), request };
-    let certified = ask::ask(server, tls, PATH, &body).await?;
+    let certified = ask::ask(road, server, tls, PATH, &body).await?;
     let identity = Identity::new(server.to_string(), key, certified, clock().wall);
     tls::certified(&identity).map_err(Unasked::Failed)?;
     Ok(identity)
@@ -91,7 +92,7 @@ impl Enrolled {
     }
 
     /// Renews the certificate when two thirds of its time are over, asking these servers in turn.
-    pub fn renewal(mut self, servers: Vec<ServerAddress>, clock: fn() -> Now) -> Component {
+    pub fn renewal(mut self, road: Road, servers: Vec<ServerAddress>, clock: fn() -> Now) -> Component {
         Component::essential("renewal", move |mut ready, mut stop| async move {
             ready.tell();
             let mut failures = 0_u32;
@@ -111,7 +112,7 @@ impl Enrolled {
                 };
                 let renewed = tokio::select! {
                     () = stop.given() => return Ok(()),
-                    renewed = self.renew(server, clock) => renewed,
+                    renewed = self.renew(&road, server, clock) => renewed,
                 };
                 wait = match renewed {
                     Ok(()) => {
@@ -130,10 +131,15 @@ impl Enrolled {
         })
     }
 
-    async fn renew(&mut self, server: &ServerAddress, clock: fn() -> Now) -> Result<(), Unasked> {
+    async fn renew(
+        &mut self,
+        road: &Road,
+        server: &ServerAddress,
+        clock: fn() -> Now,
+    ) -> Result<(), Unasked> {
         let (key, request) = new_key()?;
         let body = RenewRequest { request };
-        let certified = ask::ask(server, self.tls(), RENEWAL_PATH, &body).await?;
+        let certified = ask::ask(road, server, self.tls(), RENEWAL_PATH, &body).await?;
         let identity = Identity::new(self.identity.server.clone(), key, certified, clock().wall);
         tls::certified(&identity).map_err(Unasked::Failed)?;
         // On the disk before it is shown: from then on the server takes the older one no more.

@@ -20,15 +20,15 @@ use lifesign_core::model::HostName;
 use lifesign_core::time::{Mono, Now};
 use lifesign_proto::link::{
     Effect, Event, Frame, Framer, Hello, NEWEST_VERSION, OLDEST_VERSION, Order, Phase, Terms,
-    Uplink as Machine,
+    Uplink as Machine, Way,
 };
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-pub use dial::ServerAddress;
-use dial::{Dialer, Way};
+use crate::road::{Road, ServerAddress};
+use dial::{Dialer, Opened, Refused};
 use spool::{Kept, Spool};
 
 /// Most pieces of evidence in one batch.
@@ -50,6 +50,8 @@ pub struct LinkSetup {
     pub host: HostName,
     /// The token that opens the link; none: the certificate that `tls` shows does.
     pub token: Option<Arc<str>>,
+    /// By which proxies servers are reached.
+    pub road: Road,
     /// Whom the agent trusts to be its server.
     pub tls: Arc<ClientConfig>,
     /// Where evidence waits that cannot be sent.
@@ -134,6 +136,7 @@ enum Heard {
     Connected,
     Frame(Frame),
     Lost(String),
+    Barred(String),
 }
 
 /// A connection that is being made, or stands.
@@ -161,7 +164,7 @@ async fn run(
     mut ready: Ready,
     mut stop: Stop,
 ) -> Result<(), Error> {
-    let LinkSetup { servers, host, token, tls, spool, spool_limit, clock, mut inputs, told } = setup;
+    let LinkSetup { servers, host, token, road, tls, spool, spool_limit, clock, mut inputs, told } = setup;
     let mut spool = Spool::open(&spool, spool_limit)
         .map_err(|error| format!("failed to open the spool in {}: {error}", spool.display()))?;
     let hello = Hello {
@@ -174,7 +177,7 @@ async fn run(
     let (heard, mut events) = mpsc::channel(INCOMING);
     let mut link = Link {
         machine: Machine::new(hello, servers.len(), Terms::default()),
-        dialer: Dialer { tls, token },
+        dialer: Dialer { road, tls, token },
         servers,
         clock,
         told,
@@ -204,6 +207,7 @@ async fn run(
                     Heard::Connected => Event::Connected,
                     Heard::Frame(frame) => Event::Received(frame),
                     Heard::Lost(why) => Event::Lost(why),
+                    Heard::Barred(why) => Event::Barred(why),
                 };
                 link.step(event).await?;
             },
@@ -287,7 +291,7 @@ impl Link {
         let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             match effect {
-                Effect::Connect(server) => self.connect(server),
+                Effect::Connect(server, way) => self.connect(server, way),
                 Effect::Send(frame) => {
                     if let Err(why) = self.send(&frame) {
                         self.generation += 1;
@@ -334,7 +338,7 @@ impl Link {
         wire.outgoing.try_send(bytes).map_err(|_| "the connection takes nothing any more".to_owned())
     }
 
-    fn connect(&mut self, server: usize) {
+    fn connect(&mut self, server: usize, way: Way) {
         self.generation += 1;
         let generation = self.generation;
         let Some(server) = self.servers.get(server).cloned() else { return };
@@ -342,24 +346,26 @@ impl Link {
         let (dialer, heard) = (self.dialer.clone(), self.heard.clone());
         self.wire = Some(Wire { outgoing });
         tokio::spawn(async move {
-            let why = match dialer.open(&server).await {
-                Ok(way) => {
+            let end = match dialer.open(&server, way).await {
+                Ok(opened) => {
+                    tracing::debug!(%server, ?way, "Connected");
                     if heard.send((generation, Heard::Connected)).await.is_err() {
                         return;
                     }
-                    converse(way, frames, &heard, generation).await
+                    Heard::Lost(converse(opened, frames, &heard, generation).await)
                 }
-                Err(why) => why,
+                Err(Refused { barred: true, why }) => Heard::Barred(why),
+                Err(Refused { barred: false, why }) => Heard::Lost(why),
             };
             // When nobody listens, the link has ended.
-            let _ = heard.send((generation, Heard::Lost(why))).await;
+            let _ = heard.send((generation, end)).await;
         });
     }
 }
 
 /// Carries frames both ways until the connection ends; says why it did.
 async fn converse(
-    way: Way,
+    way: Opened,
     mut frames: mpsc::Receiver<Vec<u8>>,
     heard: &mpsc::Sender<(u64, Heard)>,
     generation: u64,
@@ -387,7 +393,12 @@ async fn converse(
     };
     let writing = async {
         while let Some(frame) = frames.recv().await {
-            if let Err(error) = writer.write_all(&frame).await {
+            let mut written = writer.write_all(&frame).await;
+            // Inside a WebSocket what is written waits to be sent.
+            if frames.is_empty() && written.is_ok() {
+                written = writer.flush().await;
+            }
+            if let Err(error) = written {
                 return error.to_string();
             }
         }

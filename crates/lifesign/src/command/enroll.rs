@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use lifesign_agent::ServerAddress;
 use lifesign_agent::enrol::{self, FILE, Unasked};
+use lifesign_agent::road::{Proxies, Road};
 use lifesign_config::Url;
 use lifesign_lang::Lang;
 use lifesign_proto::enrol::{OneTimeToken, is_host_name};
@@ -40,7 +41,7 @@ pub(super) fn run(what: &Enroll, global: &Global, lang: Lang) -> Result<(), Fail
     let _lock = lifesign_os::file::lock(&place.data_dir).map_err(anyhow::Error::from)?;
 
     let server = up::agent::address(&server);
-    let identity = enrol_now(&server, &token, &place.host)?;
+    let identity = enrol_now(&place.road, &server, &token, &place.host)?;
     identity
         .save(&place.data_dir)
         .with_context(|| format!("failed to write {}", place.data_dir.join(FILE).display()))?;
@@ -59,18 +60,25 @@ pub(super) fn run(what: &Enroll, global: &Global, lang: Lang) -> Result<(), Fail
     Ok(())
 }
 
-fn enrol_now(server: &ServerAddress, token: &OneTimeToken, host: &str) -> Result<enrol::Identity, Failure> {
+fn enrol_now(
+    road: &Road,
+    server: &ServerAddress,
+    token: &OneTimeToken,
+    host: &str,
+) -> Result<enrol::Identity, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    runtime.block_on(enrol::enrol(server, token, host, lifesign_os::clock::now)).map_err(|why| match why {
-        Unasked::Unreachable(words) => Failure::Unreachable(format!(
-            "{words}; is `lifesign server` running there, and its port with TLS open?"
-        )),
-        Unasked::Stranger(words) | Unasked::Refused(words) => Failure::Refused(words),
-        Unasked::Failed(words) => anyhow::anyhow!(words).into(),
-    })
+    runtime.block_on(enrol::enrol(road, server, token, host, lifesign_os::clock::now)).map_err(
+        |why| match why {
+            Unasked::Unreachable(words) => Failure::Unreachable(format!(
+                "{words}; is `lifesign server` running there, and its port with TLS open?"
+            )),
+            Unasked::Stranger(words) | Unasked::Refused(words) => Failure::Refused(words),
+            Unasked::Failed(words) => anyhow::anyhow!(words).into(),
+        },
+    )
 }
 
 /// Where the agent's files are, and what its host is called.
@@ -80,18 +88,24 @@ struct Place {
     is_new: bool,
     data_dir: PathBuf,
     host: String,
+    road: Road,
 }
 
 impl Place {
     fn find(what: &Enroll) -> Result<Self, Failure> {
         let file = what.file.config.clone();
         let is_new = !file.exists();
-        let (data_dir, host) = if is_new {
+        let (data_dir, host, road) = if is_new {
             let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-            (folder.join("data"), None)
+            (
+                folder.join("data"),
+                None,
+                Road::new(Proxies::of_environment()).map_err(|why| anyhow::anyhow!(why))?,
+            )
         } else {
             let loaded = super::load_configuration(&file, what.file.env.as_deref())?;
-            (loaded.config.server.data_dir.clone(), Some(up::host_name(&loaded.config)))
+            let config = &loaded.config;
+            (config.server.data_dir.clone(), Some(up::host_name(config)), up::agent::road(config)?)
         };
         let written = host.as_ref().map(ToString::to_string);
         if let (Some(asked), Some(written)) = (&what.host, &written)
@@ -104,7 +118,7 @@ impl Place {
         }
         let host = what.host.clone().or(written).unwrap_or_else(lifesign_os::host::name);
         let data_dir = what.data_dir.clone().unwrap_or(data_dir);
-        Ok(Self { file, is_new, data_dir, host })
+        Ok(Self { file, is_new, data_dir, host, road })
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use lifesign_agent::enrol::{Enrolled, Identity};
+use lifesign_agent::road::{Proxies, Proxy, Road};
 use lifesign_agent::{Agent, Assignments, Command, LinkSetup, ServerAddress, Setup, Told, link};
 use lifesign_component::{Board, Component, Supervisor};
 use lifesign_config::Url;
@@ -144,6 +145,7 @@ async fn serve(
     let (commands, orders) = mpsc::channel(ORDERS);
     let (told, words) = mpsc::channel(ORDERS);
     let servers = servers(&config, identity.as_ref())?;
+    let road = road(&config)?;
     let enrolled = identity
         .map(|identity| Enrolled::new(identity, &around.data_dir).map_err(|why| anyhow!(why)))
         .transpose()?;
@@ -163,6 +165,7 @@ async fn serve(
         token: enrolled
             .is_none()
             .then(|| config.agent.token.as_ref().map_or("", |token| token.expose()).into()),
+        road: road.clone(),
         tls: match &enrolled {
             Some(enrolled) => enrolled.tls(),
             None => tls::agent(config.agent.ca.as_deref())?,
@@ -174,7 +177,7 @@ async fn serve(
         told,
     });
     let mut supervisor = Supervisor::new(Board::default());
-    let renewal = enrolled.map(|enrolled| enrolled.renewal(servers, lifesign_os::clock::now));
+    let renewal = enrolled.map(|enrolled| enrolled.renewal(road, servers, lifesign_os::clock::now));
     let components = [Agent::new(setup).component(), post.component(words), link];
     if let Err(error) = start(&mut supervisor, components.into_iter().chain(renewal)).await {
         supervisor.stop().await;
@@ -231,6 +234,18 @@ fn servers(config: &Configuration, identity: Option<&Identity>) -> anyhow::Resul
         servers.insert(0, address(&url));
     }
     Ok(servers)
+}
+
+/// How servers are reached.
+pub(crate) fn road(config: &Configuration) -> anyhow::Result<Road> {
+    let proxies = match &config.agent.proxy {
+        None => Proxies::of_environment(),
+        Some(proxy) => {
+            let login = proxy.user.as_deref().zip(proxy.password.as_ref().map(|password| password.expose()));
+            Proxies::one(Proxy::new(&proxy.url.host.to_string(), proxy.url.port, login))
+        }
+    };
+    Road::new(proxies).map_err(|why| anyhow!(why))
 }
 
 pub(crate) fn address(url: &Url) -> ServerAddress {

@@ -44,7 +44,7 @@ pub(super) fn changed(old: &Configuration, new: &Configuration) -> Vec<&'static 
         Agent,
         &old.agent,
         new.agent,
-        [host, server, fallbacks, ca, spool, token],
+        [host, server, fallbacks, proxy, ca, spool, token],
         live[local]
     );
     compare!(

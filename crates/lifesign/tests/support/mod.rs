@@ -6,6 +6,7 @@
     reason = "a panic, and what led to it, is how a test fails"
 )]
 
+pub mod hosts;
 #[cfg(target_os = "linux")]
 pub mod mounts;
 pub mod trap;

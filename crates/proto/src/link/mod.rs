@@ -18,6 +18,7 @@
 //! | `frame` | frames, from and to bytes |
 //! | `beats` | heartbeats that say nothing but *I am well*, in twelve bytes each |
 //! | `uplink` | the agent's side as a state machine |
+//! | `way` | by which way a server is reached, and when the other one is tried |
 //! | `downlink` | the server's side of one connection as a state machine |
 //!
 //! The machines are pure: they take the time and what happened, and return what is to be done.
@@ -26,11 +27,13 @@ mod beats;
 mod downlink;
 mod frame;
 mod uplink;
+mod way;
 
 pub use beats::{Beats, BeatsError, Compact, Names};
 pub use downlink::{Deed, Downlink, Happened};
 pub use frame::{Frame, FrameError, Framer, Hello, Item, Order, Refusal, Welcome};
 pub use uplink::{Effect, Event, Phase, Terms, Uplink};
+pub use way::Way;
 
 /// The oldest version of the link that this lifesign speaks.
 pub const OLDEST_VERSION: u8 = 1;
@@ -42,6 +45,8 @@ pub const MAX_FRAME: usize = 1 << 20;
 pub const UPGRADE: &str = "lifesign-link";
 /// Where the server takes links.
 pub const PATH: &str = "/api/v1/link";
+/// Where the server takes WebSockets, inside of which agents speak TLS with it as on the direct way.
+pub const TUNNEL_PATH: &str = "/api/v1/link/websocket";
 
 /// The newest version that both sides know, if any: `theirs` is the oldest and the newest of the other side.
 pub fn common_version(theirs: (u8, u8)) -> Option<u8> {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Between two attempts it waits by exponential back-off with full jitter (M. Brooker, *Exponential Backoff And
-//! Jitter*, AWS Architecture Blog, 2015), and each attempt goes to the next of the servers. Chance comes from outside.
+//! Jitter*, AWS Architecture Blog, 2015), and each attempt goes to the next of the servers. Where a server is there and
+//! the direct way is not let through, the other [`Way`] is tried. Chance comes from outside.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use lifesign_core::time::Mono;
 
 use super::beats::{Beats, Compact, Names};
 use super::frame::{Frame, Hello, Item, Order, Welcome};
+use super::way::{Failed, Way, Ways};
 
 /// Orders that are remembered, so that one that comes again is not carried out again.
 const REMEMBERED: usize = 1024;
@@ -78,6 +80,8 @@ pub enum Event {
     Connected,
     /// The connection could not be made, or is gone: why.
     Lost(String),
+    /// Somebody is there, and no link can be made with them by this way: why.
+    Barred(String),
     /// A frame came.
     Received(Frame),
     /// The agent is to stop.
@@ -89,8 +93,8 @@ pub enum Event {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Connect to the server of this place in the list.
-    Connect(usize),
+    /// Connect to the server of this place in the list, by this way.
+    Connect(usize, Way),
     /// Send this.
     Send(Frame),
     /// Close the connection, because of this.
@@ -125,7 +129,10 @@ struct Batch {
 pub struct Uplink {
     terms: Terms,
     hello: Hello,
-    servers: usize,
+    /// The ways to each server.
+    ways: Vec<Ways>,
+    /// Why the direct way was barred, while the other one is tried.
+    barred: Option<String>,
     phase: Phase,
     /// When the phase has lasted too long, or the wait is over.
     until: Mono,
@@ -155,7 +162,8 @@ impl Uplink {
         Self {
             terms,
             hello,
-            servers: servers.max(1),
+            ways: vec![Ways::new(); servers.max(1)],
+            barred: None,
             phase: Phase::Waiting,
             until: Mono::ZERO,
             failures: 0,
@@ -252,7 +260,8 @@ impl Uplink {
                 effects.push(Effect::Send(Frame::Hello(self.hello.clone())));
             }
             Event::Connected => effects.push(Effect::Close("nobody asked for it".to_owned())),
-            Event::Lost(why) => self.lost(now, chance, why, effects),
+            Event::Lost(why) => self.failed(now, chance, Failed::Unreached, why, effects),
+            Event::Barred(why) => self.failed(now, chance, Failed::Barred, why, effects),
             Event::Received(frame) => self.received(now, chance, frame, effects),
             Event::Tick => {}
         }
@@ -264,11 +273,13 @@ impl Uplink {
             Phase::Waiting if now >= self.until => {
                 self.phase = Phase::Connecting;
                 self.until = now + self.terms.connect_within;
-                effects.push(Effect::Connect(self.server));
+                effects.push(Effect::Connect(self.server, self.ways[self.server].next));
             }
             Phase::Connecting | Phase::Handshaking if now >= self.until => {
                 let what = if self.phase == Phase::Connecting { "connect" } else { "answer" };
-                self.give_up(now, chance, format!("it did not {what} in time"), effects);
+                let why = format!("it did not {what} in time");
+                effects.push(Effect::Close(why.clone()));
+                self.failed(now, chance, Failed::Late, why, effects);
             }
             Phase::Running => {
                 let silence = millis(self.welcome.silence_millis);
@@ -333,6 +344,8 @@ impl Uplink {
             ..welcome
         };
         self.phase = Phase::Running;
+        self.ways[self.server].proven();
+        self.barred = None;
         (self.running_since, self.heard, self.said) = (now, now, now);
         (self.pings, self.their_pings, self.echoed) = (0, 0, 0);
         self.named = 0;
@@ -418,6 +431,23 @@ impl Uplink {
         self.lost(now, chance, why, effects);
     }
 
+    /// The connection, or the attempt to make it, failed.
+    fn failed(&mut self, now: Mono, chance: f64, how: Failed, why: String, effects: &mut Vec<Effect>) {
+        let is_attempt = matches!(self.phase, Phase::Connecting | Phase::Handshaking);
+        let other_at_once = is_attempt && self.ways[self.server].failed(how);
+        if other_at_once && !self.stopping {
+            self.barred = Some(why);
+            self.phase = Phase::Waiting;
+            self.until = now;
+            return;
+        }
+        let why = match self.barred.take() {
+            Some(direct) if is_attempt => format!("{direct}; and through a WebSocket: {why}"),
+            _ => why,
+        };
+        self.lost(now, chance, why, effects);
+    }
+
     fn lost(&mut self, now: Mono, chance: f64, why: String, effects: &mut Vec<Effect>) {
         match self.phase {
             // The news of a connection that was given up already.
@@ -430,10 +460,10 @@ impl Uplink {
             self.phase = Phase::Waiting;
             return self.end(effects);
         }
-        let round = self.failures / u32::try_from(self.servers).unwrap_or(u32::MAX);
+        let round = self.failures / u32::try_from(self.ways.len()).unwrap_or(u32::MAX);
         let longest = self.terms.first_wait.saturating_mul(1 << round.min(20)).min(self.terms.longest_wait);
         self.failures = self.failures.saturating_add(1);
-        self.server = (self.server + 1) % self.servers;
+        self.server = (self.server + 1) % self.ways.len();
         self.phase = Phase::Waiting;
         self.until = now + longest.mul_f64(chance.clamp(0.0, 1.0));
     }

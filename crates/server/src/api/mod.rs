@@ -97,6 +97,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .routes(routes!(lists::audit))
         .routes(routes!(events::follow))
         .routes(routes!(crate::link::open))
+        .routes(routes!(crate::tunnel::open))
         .routes(routes!(enrolment::list, enrolment::enrol))
         .routes(routes!(enrolment::renew))
         .routes(routes!(enrolment::token))

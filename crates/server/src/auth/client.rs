@@ -4,7 +4,7 @@
 //! connection itself comes from one of `trusted_proxies`: anybody can send that header.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::Request;
 use http::HeaderMap;
@@ -58,6 +58,11 @@ impl Client {
     /// Whether it is in one of these networks, as far as its address tells.
     pub(crate) fn is_in(self, networks: &[Network]) -> bool {
         self.address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
+    }
+
+    /// Its address as that of a connection, of whose port nothing is known.
+    pub(crate) fn socket(self) -> SocketAddr {
+        SocketAddr::new(self.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0)
     }
 
     /// Whether it is on this host, as far as its address tells.

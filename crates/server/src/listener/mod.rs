@@ -34,6 +34,7 @@ use crate::enrol::{Member, Ways};
 use crate::figures::{Answered, Figures, Why};
 use crate::limits::{Limits, Network};
 use crate::peer::without_key;
+use crate::tunnel::Tunnelled;
 use stall::Stalling;
 
 /// How long requests under way may take when the server stops; less than the component's own limit.
@@ -49,6 +50,8 @@ pub(crate) struct Serving {
     pub(crate) listener: TcpListener,
     /// The port with TLS.
     pub(crate) tls: Option<(TcpListener, Ways)>,
+    /// What comes inside WebSockets, for that port.
+    pub(crate) tunnelled: mpsc::Receiver<Tunnelled>,
     pub(crate) router: Router,
     pub(crate) limits: Arc<Limits>,
     pub(crate) trusted_proxies: Arc<[Network]>,
@@ -66,7 +69,7 @@ impl Serving {
     }
 
     /// The same for one who has nobody to tell that it is ready.
-    pub(crate) async fn serve_until(self, mut stop: Stop) {
+    pub(crate) async fn serve_until(mut self, mut stop: Stop) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         // Each connection holds `under_way`; when all have let go of it, `finished` ends.
         let (closing, is_closing) = Stop::pair();
@@ -76,6 +79,17 @@ impl Serving {
                 () = stop.given() => break,
                 accepted = self.listener.accept() => (accepted, None),
                 (accepted, tls) = accept_tls(self.tls.as_ref()) => (accepted, Some(tls)),
+                Some(tunnelled) = self.tunnelled.recv() => {
+                    let place = Arc::clone(&places).try_acquire_owned();
+                    if let (Ok(place), Some((_, tls))) = (place, &self.tls) {
+                        let (Tunnelled { stream, peer }, tls) = (tunnelled, tls.clone());
+                        let held = (place, under_way.clone());
+                        // What is forwarded inside is the agent's own word.
+                        let serve = Serve { trusted: Arc::new([]), ..self.connection() };
+                        tokio::spawn(serve.serve_tls(stream, peer, tls, held, is_closing.clone()));
+                    }
+                    continue;
+                }
             };
             match accepted {
                 Ok((stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
@@ -86,9 +100,13 @@ impl Serving {
                         let stream = Stalling::new(stream, self.limits.stalled_within);
                         match tls {
                             None => tokio::spawn(self.serve(stream, peer, held, is_closing.clone())),
-                            Some(tls) => {
-                                tokio::spawn(self.serve_tls(stream, peer, tls, held, is_closing.clone()))
-                            }
+                            Some(tls) => tokio::spawn(self.connection().serve_tls(
+                                stream,
+                                peer,
+                                tls,
+                                held,
+                                is_closing.clone(),
+                            )),
                         };
                     }
                     Err(_) => self.turn_away(&stream),
@@ -105,33 +123,6 @@ impl Serving {
         drop(under_way);
         if timeout(FINISH_WITHIN, finished.recv()).await.is_err() {
             tracing::warn!("Requests under way did not finish in time and were cut off");
-        }
-    }
-
-    /// Does the handshake, then serves.
-    fn serve_tls(
-        &self,
-        stream: Stalling<TcpStream>,
-        peer: SocketAddr,
-        tls: Ways,
-        held: Held,
-        closing: Stop,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let (within, serving) = (self.limits.headers_within, self.connection());
-        async move {
-            let handshake = async {
-                let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-                let way = tls.of(&begun.client_hello());
-                begun.into_stream(way).await
-            };
-            match timeout(within, handshake).await {
-                Ok(Ok(stream)) => {
-                    let member = tls.member(stream.get_ref().1.peer_certificates());
-                    serving.serve(stream, peer, Some(Encrypted { member }), held, closing).await;
-                }
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake did not end in time"),
-            }
         }
     }
 
@@ -187,6 +178,30 @@ struct Serve {
 }
 
 impl Serve {
+    /// Does the handshake, then serves.
+    async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        peer: SocketAddr,
+        tls: Ways,
+        held: Held,
+        closing: Stop,
+    ) {
+        let handshake = async {
+            let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+            let way = tls.of(&begun.client_hello());
+            begun.into_stream(way).await
+        };
+        match timeout(self.limits.headers_within, handshake).await {
+            Ok(Ok(stream)) => {
+                let member = tls.member(stream.get_ref().1.peer_certificates());
+                self.serve(stream, peer, Some(Encrypted { member }), held, closing).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake did not end in time"),
+        }
+    }
+
     async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
         stream: S,
