@@ -157,8 +157,9 @@ struct Keeper {
     service: ServiceId,
     shared: Arc<Shared>,
     orders: mpsc::Receiver<Order>,
-    /// What is to be told, in the order it happened: a restart's answer never overtakes its reports.
-    reports: mpsc::Sender<Input>,
+    /// What is to be told, in the order it happened: a restart's answer never overtakes its reports. Boxed, since a
+    /// channel has room for thirty-two from the start, and there is one for each unit.
+    reports: mpsc::Sender<Box<Input>>,
     overflow: Arc<Notify>,
 }
 
@@ -241,7 +242,7 @@ impl Keeper {
                     let result = result.map_err(|error| error.why);
                     let done = ActionReport { id, service: self.service.clone(), result, refused };
                     // Nobody listens any more only when lifesign ends.
-                    let _ = self.reports.send(Input::ActionDone(done)).await;
+                    let _ = self.reports.send(Box::new(Input::ActionDone(done))).await;
                 }
                 None => return,
             }
@@ -249,7 +250,7 @@ impl Keeper {
     }
 
     async fn report(&self, report: UnitReport) {
-        let _ = self.reports.send(Input::Unit { service: self.service.clone(), report }).await;
+        let _ = self.reports.send(Box::new(Input::Unit { service: self.service.clone(), report })).await;
     }
 
     /// Where the observer puts its reports. It cannot wait, so it leaves out what does not fit.
@@ -261,7 +262,7 @@ impl Keeper {
             // The keeper is gone: the unit is off watch.
             let Some(reports) = reports.upgrade() else { return };
             if let Err(mpsc::error::TrySendError::Full(_)) =
-                reports.try_send(Input::Unit { service: service.clone(), report })
+                reports.try_send(Box::new(Input::Unit { service: service.clone(), report }))
             {
                 shared.figures.report_left_out();
                 overflow.notify_one();
@@ -270,12 +271,12 @@ impl Keeper {
     }
 }
 
-async fn forward(mut reports: mpsc::Receiver<Input>, shared: Arc<Shared>) {
+async fn forward(mut reports: mpsc::Receiver<Box<Input>>, shared: Arc<Shared>) {
     while let Some(input) = reports.recv().await {
-        if let Input::Unit { service, report } = &input {
+        if let Input::Unit { service, report } = &*input {
             shared.residents.note(service, report);
         }
-        if shared.inputs.send(input).await.is_err() {
+        if shared.inputs.send(*input).await.is_err() {
             return;
         }
     }

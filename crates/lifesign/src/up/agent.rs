@@ -30,14 +30,15 @@ use crate::command::{load_configuration, problem_lines};
 use crate::failure::Failure;
 use crate::{data, event_id, logging, print};
 
-/// So long after the start everything has been looked at once.
-const SETTLED: Duration = Duration::from_secs(30);
+/// So long after the start everything has been looked at once, and the slow poll has come once.
+const SETTLED: Duration = Duration::from_secs(40);
 
 /// What the server last said is to be watched. It holds secrets of checks.
 const ASSIGNED: &str = "assigned.json";
 
 /// Runs until told to stop.
 pub(crate) fn run(up: &Up, lang: Lang) -> Result<(), Failure> {
+    lifesign_os::memory::stay_small();
     logging::open_system_log("lifesign-agent");
     run_under(Host::from_environment(), up, lang)
 }

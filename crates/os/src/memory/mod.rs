@@ -7,8 +7,14 @@
 #[cfg_attr(not(windows), path = "linux.rs")]
 mod imp;
 
-/// Hands memory that is not in use back to the system: freed memory that the allocator keeps, and pages of the program
-/// that can be read from its file again. What is needed comes back by itself, page by page.
+/// Call it before the first thread is made: it has one heap for all threads, which wastes the least where little is
+/// asked for at once. On Windows nothing is to be done.
+pub fn stay_small() {
+    imp::stay_small();
+}
+
+/// Hands memory that is not in use back to the system: freed memory that the allocator keeps, and pages of programs and
+/// libraries that can be read from their files again. What is needed comes back by itself, page by page.
 pub fn give_back() {
     imp::give_back();
 }
