@@ -7,8 +7,12 @@ use anyhow::bail;
 use crate::{shell, wine};
 
 /// Name, package and bench target.
-const BENCHES: &[(&str, &str)] =
-    &[("engine", "lifesign-core"), ("detection", "lifesign-sim"), ("local", "lifesign-agent")];
+const BENCHES: &[(&str, &str)] = &[
+    ("engine", "lifesign-core"),
+    ("scale", "lifesign-core"),
+    ("detection", "lifesign-sim"),
+    ("local", "lifesign-agent"),
+];
 
 pub(crate) fn run(name: Option<&str>) -> anyhow::Result<()> {
     let wanted: Vec<_> = BENCHES.iter().filter(|(bench, _)| name.is_none_or(|name| name == *bench)).collect();

@@ -16,8 +16,8 @@ use lifesign_client::{Pulse, Way};
 use lifesign_component::{Board, Supervisor};
 use lifesign_core::engine::Engine;
 use lifesign_core::input::Input;
-use lifesign_core::model::{ServiceId, Severity};
-use lifesign_core::spec::{HeartbeatSpec, ServiceSpec, Spec};
+use lifesign_core::model::ServiceId;
+use lifesign_core::spec::{HeartbeatSpec, ServiceSpec, Spec, Terms};
 use lifesign_core::time::{Mono, Now, Wall};
 use tokio::sync::mpsc;
 
@@ -98,18 +98,11 @@ impl House {
         supervisor.start(Agent::new(setup).component(), Duration::from_secs(30)).await.unwrap();
         let begun = Instant::now();
         let mut engine = Engine::new();
-        let service = |id| ServiceSpec {
-            id,
-            host: "here".into(),
-            unit: None,
-            heartbeat: Some(HeartbeatSpec::never()),
-            job: None,
-            checks: Vec::new(),
-            depends_on: Vec::new(),
-            restart: None,
-            alert_on_degraded: false,
-            severity: Severity::Critical,
-            start_grace: Duration::ZERO,
+        let service = |id| {
+            ServiceSpec::new(
+                id,
+                Terms { heartbeat: Some(HeartbeatSpec::never()), ..Terms::on("here".into()) },
+            )
         };
         let spec = Spec { services: ids.into_iter().map(service).collect(), ..Spec::default() };
         engine.step(now(begun), Input::Configure(Arc::new(spec)), &mut Vec::new());

@@ -87,7 +87,7 @@ record! {
     /// Limits of the server, each with what happens at it.
     pub struct Limits {
         /// Services. More are an error when the configuration is read; heartbeats create no more.
-        services: u32 [1..=100_000] = 10_000,
+        services: u32 [1..=2_000_000] = 10_000,
         /// Open connections. Further ones get 503 and are closed.
         connections: u32 [1..=65_536] = 1024,
         /// Size of a request's line and headers together; more is answered with 431.
@@ -228,7 +228,7 @@ impl Defaults {
 record! {
     /// What is done with heartbeats in general.
     pub struct Heartbeats {
-        /// Whether a heartbeat of an unknown service creates it; else it is answered with 404.
+        /// Whether a heartbeat of an unknown service creates it; else it is answered with 404. What was created stays, also over a restart of lifesign, until `lifesign forget ID`; at most `server.limits.services` are.
         create_unknown: bool = false,
         /// Heartbeats a second of one service; more is answered with 429. One second's worth may come at once.
         rate_per_second: u32 [1..=100_000] = 100,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lifesign_core::model::{HostName, ServiceId};
 use lifesign_core::spec::{
-    CheckSpec, Dependency, HeartbeatSpec, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec,
+    CheckSpec, Dependency, HeartbeatSpec, RestartSpec, RouteSpec, RuleSpec, ServiceSpec, Spec, Terms, Unknown,
 };
 
 use crate::config::Config;
@@ -56,12 +56,38 @@ pub fn placed<'c, C, R>(
 pub fn spec<C, R>(config: &Config<C, R>, here: &HostName, others: &[HostName]) -> Spec {
     let placed = placed(config, here, others);
     let ids = Ids::of(&placed);
+    let mut services: Vec<_> = placed.iter().map(|placed| service_spec(config, placed, &ids)).collect();
+    share_terms(&mut services);
     Spec {
-        services: placed.iter().map(|placed| service_spec(config, placed, &ids)).collect(),
+        services,
         rules: config.rules.iter().flat_map(|rule| rule_specs(rule, &ids)).collect(),
         receivers: config.receivers.iter().map(|receiver| receiver.name().into()).collect(),
         routes: config.routes.iter().map(route_spec).collect(),
         confirmations_per_second: config.server.limits.confirmations,
+        unknown: config.heartbeats.create_unknown.then(|| Unknown {
+            terms: Arc::new(unknown_terms(config, here)),
+            most: config.server.limits.services,
+        }),
+    }
+}
+
+/// Neighbours that are watched alike share their terms: long lists are of services that differ by their names.
+fn share_terms(services: &mut [ServiceSpec]) {
+    for place in 1..services.len() {
+        if services[place - 1].terms == services[place].terms {
+            services[place].terms = Arc::clone(&services[place - 1].terms);
+        }
+    }
+}
+
+/// How a service is watched that is known only by its heartbeats: with the file's defaults.
+fn unknown_terms<C, R>(config: &Config<C, R>, here: &HostName) -> Terms {
+    let heartbeat = Heartbeat::unwritten().spec(&config.defaults);
+    Terms {
+        start_grace: heartbeat.timeout,
+        // It has no checks, so there is no second opinion.
+        heartbeat: Some(HeartbeatSpec { second_opinion: None, ..heartbeat }),
+        ..Terms::on(Arc::clone(here))
     }
 }
 
@@ -100,25 +126,31 @@ impl<'p> Ids<'p> {
 fn service_spec<C, R>(config: &Config<C, R>, placed: &Placed<'_, C>, ids: &Ids<'_>) -> ServiceSpec {
     let Placed { service, host, id } = placed;
     let keys = &service.keys;
-    ServiceSpec {
-        id: id.clone(),
-        host: Arc::clone(host),
-        unit: keys.unit.as_ref().map(crate::unit::Unit::words),
-        heartbeat: keys.heartbeat.as_ref().map(|heartbeat| heartbeat_spec(config, service, heartbeat)),
-        job: keys.job.as_ref().and_then(crate::job::Job::spec),
-        checks: check_specs(service),
-        depends_on: keys.depends_on.iter().filter_map(|needs| ids.dependency(&needs.spec(), host)).collect(),
-        restart: keys.restart.as_ref().map(|restart| RestartSpec {
-            budget: restart.budget.count,
-            window: restart.budget.window,
-            backoff_min: restart.backoff.min,
-            backoff_max: restart.backoff.max,
-            prove_for: restart.prove_for,
-        }),
-        alert_on_degraded: keys.alert_on == crate::service::AlertOn::Degraded,
-        severity: keys.severity,
-        start_grace: keys.start_grace.0,
-    }
+    ServiceSpec::new(
+        id.clone(),
+        Terms {
+            host: Arc::clone(host),
+            unit: keys.unit.as_ref().map(crate::unit::Unit::words),
+            heartbeat: keys.heartbeat.as_ref().map(|heartbeat| heartbeat_spec(config, service, heartbeat)),
+            job: keys.job.as_ref().and_then(crate::job::Job::spec),
+            checks: check_specs(service),
+            depends_on: keys
+                .depends_on
+                .iter()
+                .filter_map(|needs| ids.dependency(&needs.spec(), host))
+                .collect(),
+            restart: keys.restart.as_ref().map(|restart| RestartSpec {
+                budget: restart.budget.count,
+                window: restart.budget.window,
+                backoff_min: restart.backoff.min,
+                backoff_max: restart.backoff.max,
+                prove_for: restart.prove_for,
+            }),
+            alert_on_degraded: keys.alert_on == crate::service::AlertOn::Degraded,
+            severity: keys.severity,
+            start_grace: keys.start_grace.0,
+        },
+    )
 }
 
 fn heartbeat_spec<C, R>(config: &Config<C, R>, service: &Service<C>, heartbeat: &Heartbeat) -> HeartbeatSpec {

@@ -98,7 +98,8 @@ fn a_service_that_says_little_gets_the_documented_defaults() {
 fn a_check_over_several_targets_is_one_group_of_checks_with_names_of_their_own() {
     let text = "services:\n  - id: a\n    checks:\n      - tcp: { addresses: [\"a:1\", \"b:1\", \"a:1\"], need: 2 }\n      \
                 - tcp: { address: \"a:1\" }\n      - tcp: { addresses: [\"a:1\", \"b:1\"], name: port }\n";
-    let checks = spec(&load("a.yaml", text).unwrap().config, &Arc::from("h"), &[]).services.remove(0).checks;
+    let checks =
+        spec(&load("a.yaml", text).unwrap().config, &Arc::from("h"), &[]).services.remove(0).checks.clone();
     let seen: Vec<(&str, u16, u32)> = checks.iter().map(|c| (c.name.as_ref(), c.group, c.need)).collect();
     assert_eq!(
         seen,

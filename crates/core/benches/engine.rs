@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use lifesign_core::engine::Engine;
 use lifesign_core::evidence::Beat;
 use lifesign_core::input::Input;
-use lifesign_core::model::{ServiceId, Severity};
-use lifesign_core::spec::{HeartbeatSpec, ServiceSpec, Spec};
+use lifesign_core::model::ServiceId;
+use lifesign_core::spec::{HeartbeatSpec, ServiceSpec, Spec, Terms};
 use lifesign_core::time::{Mono, Now, Wall};
 
 const ROUNDS: usize = 5;
@@ -112,24 +112,19 @@ fn watching(ids: &[ServiceId]) -> (Engine, Vec<lifesign_core::effect::Effect>) {
 }
 
 fn service(id: ServiceId) -> ServiceSpec {
-    ServiceSpec {
+    ServiceSpec::new(
         id,
-        host: "bench".into(),
-        unit: None,
-        heartbeat: Some(HeartbeatSpec {
-            interval: Duration::from_secs(5),
-            timeout: Duration::from_secs(15),
-            retries: 2,
-            ..HeartbeatSpec::never()
-        }),
-        job: None,
-        checks: Vec::new(),
-        depends_on: Vec::new(),
-        restart: None,
-        alert_on_degraded: false,
-        severity: Severity::Critical,
-        start_grace: Duration::from_secs(30),
-    }
+        Terms {
+            heartbeat: Some(HeartbeatSpec {
+                interval: Duration::from_secs(5),
+                timeout: Duration::from_secs(15),
+                retries: 2,
+                ..HeartbeatSpec::never()
+            }),
+            start_grace: Duration::from_secs(30),
+            ..Terms::on("bench".into())
+        },
+    )
 }
 
 fn beat(service: ServiceId) -> Beat {

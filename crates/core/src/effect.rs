@@ -220,6 +220,9 @@ pub struct Memory {
     /// What is known of its runs, where it is a job.
     #[serde(default)]
     pub job: Option<Box<JobMemory>>,
+    /// Whether its own heartbeat made it, and no configuration.
+    #[serde(default)]
+    pub created: bool,
 }
 
 /// One line of the audit log.

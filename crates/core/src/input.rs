@@ -34,7 +34,7 @@ pub enum Input {
     Check {
         /// Whose check.
         service: ServiceId,
-        /// Its place in [`crate::spec::ServiceSpec::checks`].
+        /// Its place in [`crate::spec::Terms::checks`].
         check: u16,
         /// What it found.
         report: CheckReport,
@@ -79,6 +79,8 @@ pub enum Order {
     Pause(ServiceId),
     /// End a pause.
     Resume(ServiceId),
+    /// Watch a service no longer that its own heartbeat has made; the next one makes it anew.
+    Forget(ServiceId),
     /// Somebody takes care of the incident.
     Acknowledge(IncidentId),
 }
@@ -104,6 +106,9 @@ pub enum Refusal {
     /// The service is paused.
     #[error("{0} is paused; resume it first")]
     Paused(ServiceId),
+    /// The configuration names the service.
+    #[error("{0} stands in the configuration; take it out there and reload")]
+    Configured(ServiceId),
 }
 
 /// How an action ended.

@@ -1,5 +1,6 @@
 //! What the engine is told to watch: the checked configuration, without anything that names a socket.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,26 @@ pub struct Spec {
     /// How many questions a second may be asked at suspicion, all services together. Above it the detectors go
     /// on alone, to their caps.
     pub confirmations_per_second: u32,
+    /// What becomes of a heartbeat whose service nobody has named; `None`: it is refused.
+    #[serde(default)]
+    pub unknown: Option<Unknown>,
+}
+
+/// How services are watched that are known only by their heartbeats. They stay, also over a restart, until this is
+/// switched off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unknown {
+    /// All on these terms.
+    pub terms: Arc<Terms>,
+    /// At most so many; heartbeats of more are refused.
+    pub most: u32,
+}
+
+impl Unknown {
+    /// What the service `id` is watched by.
+    pub fn spec(&self, id: ServiceId) -> ServiceSpec {
+        ServiceSpec { id, terms: Arc::clone(&self.terms) }
+    }
 }
 
 /// Default of [`Spec::confirmations_per_second`].
@@ -35,15 +56,46 @@ impl Default for Spec {
             receivers: Vec::new(),
             routes: Vec::new(),
             confirmations_per_second: CONFIRMATIONS_PER_SECOND,
+            unknown: None,
         }
     }
 }
 
-/// One service.
+/// One service: its name, and the terms on which it is watched. It reads as if the terms were its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceSpec {
     /// Its id.
     pub id: ServiceId,
+    /// How it is watched. Services that are watched alike share it: a million of them need one.
+    #[serde(flatten)]
+    pub terms: Arc<Terms>,
+}
+
+impl ServiceSpec {
+    /// The service `id`, watched on these terms.
+    pub fn new(id: ServiceId, terms: Terms) -> Self {
+        Self { id, terms: Arc::new(terms) }
+    }
+}
+
+impl Deref for ServiceSpec {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+impl DerefMut for ServiceSpec {
+    /// Terms that are shared are copied first.
+    fn deref_mut(&mut self) -> &mut Terms {
+        Arc::make_mut(&mut self.terms)
+    }
+}
+
+/// How a service is watched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
     /// The host it runs on.
     pub host: HostName,
     /// Its OS service or process in words (`systemd orders.service`), when it has one.
@@ -65,6 +117,24 @@ pub struct ServiceSpec {
     pub severity: Severity,
     /// How long after a start (of the unit, or of lifesign) silence is not yet held against it.
     pub start_grace: Duration,
+}
+
+impl Terms {
+    /// Nothing is expected of a service on `host`: the base of literal terms.
+    pub const fn on(host: HostName) -> Self {
+        Self {
+            host,
+            unit: None,
+            heartbeat: None,
+            job: None,
+            checks: Vec::new(),
+            depends_on: Vec::new(),
+            restart: None,
+            alert_on_degraded: false,
+            severity: Severity::Critical,
+            start_grace: Duration::ZERO,
+        }
+    }
 }
 
 /// What a service cannot work without: at least `need` of the services in `of`.

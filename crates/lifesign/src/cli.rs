@@ -116,6 +116,11 @@ pub(crate) enum Command {
         /// The service
         id: String,
     },
+    /// Watch a service no longer that its own heartbeat has made
+    Forget {
+        /// The service
+        id: String,
+    },
     /// Send one heartbeat
     Beat {
         /// The service

@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 use lifesign_core::engine::Engine;
 use lifesign_core::evidence::{UnitReport, UnitState};
 use lifesign_core::input::Input;
-use lifesign_core::model::{ServiceId, Severity, State};
-use lifesign_core::spec::{ServiceSpec, Spec};
+use lifesign_core::model::{ServiceId, State};
+use lifesign_core::spec::{ServiceSpec, Spec, Terms};
 use lifesign_core::time::{Mono, Now, Wall};
 use tokio::sync::mpsc;
 
@@ -93,18 +93,8 @@ struct Judge {
 const SERVICES: usize = 100;
 
 static JUDGE: LazyLock<Mutex<Judge>> = LazyLock::new(|| {
-    let service = |index| ServiceSpec {
-        id: id(index),
-        host: "here".into(),
-        unit: Some("unit".to_owned()),
-        heartbeat: None,
-        job: None,
-        checks: Vec::new(),
-        depends_on: Vec::new(),
-        restart: None,
-        alert_on_degraded: false,
-        severity: Severity::Critical,
-        start_grace: Duration::ZERO,
+    let service = |index| {
+        ServiceSpec::new(id(index), Terms { unit: Some("unit".to_owned()), ..Terms::on("here".into()) })
     };
     let mut judge = Judge { engine: Engine::new(), begun: Instant::now() };
     let spec = Spec { services: (0..SERVICES).map(service).collect(), ..Spec::default() };

@@ -11,18 +11,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use lifesign_core::effect::AuditEntry;
+use lifesign_core::spec::Spec;
 use tokio::sync::Mutex;
 
 use crate::api::Rate;
 use crate::auth::{Access, AccessTable};
-use crate::engine::{Clock, EngineHandle, Unreached, Watch};
+use crate::engine::{Clock, EngineHandle, Unreached};
 use crate::outbox::{Outbox, Recipient};
 use crate::peer::{PeerTable, Peers};
 
 /// What a checked configuration says to the server.
 pub struct Fresh {
     /// What is watched.
-    pub watch: Watch,
+    pub spec: Arc<Spec>,
     /// Who can be told.
     pub recipients: Vec<Recipient>,
     /// Who may do what.
@@ -39,7 +40,7 @@ pub struct Fresh {
 
 impl fmt::Debug for Fresh {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fresh").field("watch", &self.watch).field("warnings", &self.warnings).finish()
+        f.debug_struct("Fresh").field("spec", &self.spec).field("warnings", &self.warnings).finish()
     }
 }
 
@@ -118,12 +119,12 @@ impl Reloader {
     }
 
     async fn apply(&self, fresh: Fresh) -> Result<Reloaded, Unreached> {
-        let services = fresh.watch.spec.services.len();
+        let services = fresh.spec.services.len();
         // Receivers before the engine: its next notification may be to a new one.
         self.outbox.exchange(fresh.recipients);
         self.access.exchange(fresh.access);
         self.rate.change(fresh.beats_per_second);
-        self.engine.configure(fresh.watch).await?;
+        self.engine.configure(fresh.spec).await?;
         // After the engine: whoever is found here is known there.
         self.peers.exchange(fresh.peers);
         (fresh.then)();

@@ -9,13 +9,14 @@ use lifesign_component::{Board, Component, Stop};
 use lifesign_core::engine::Past;
 use lifesign_core::input::Input;
 use lifesign_core::model::HostName;
+use lifesign_core::spec::Spec;
 use lifesign_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
 use crate::api::{self, Rate};
 use crate::auth::{Access, AccessTable, Sessions, Undeclared, guard_pages, login_router};
-use crate::engine::{self, Clock, Follow, Loop, Watch, Work};
+use crate::engine::{self, Clock, Follow, Loop, Work};
 use crate::enrol::{Enrolment, Ways};
 use crate::events::Events;
 use crate::figures::Figures;
@@ -44,7 +45,7 @@ pub struct Parts {
     /// What the store remembers of an earlier life.
     pub past: Past,
     /// What is watched.
-    pub watch: Watch,
+    pub spec: Arc<Spec>,
     /// Who can be told.
     pub recipients: Vec<Recipient>,
     /// Who may do what.
@@ -177,9 +178,9 @@ impl Server {
             follow: Follow { outbox, work: parts.work, events, engine },
             figures,
         };
-        let (past, watch) = (parts.past, parts.watch);
+        let (past, spec) = (parts.past, parts.spec);
         let mut components = vec![
-            Component::essential("engine", move |ready, stop| engine_loop.run(past, watch, ready, stop)),
+            Component::essential("engine", move |ready, stop| engine_loop.run(past, spec, ready, stop)),
             Component::essential("outbox", move |ready, stop| outbox_runner.run(ready, stop)),
             Component::essential("api", move |ready, stop| serving.run(ready, stop)),
         ];

@@ -8,8 +8,8 @@ use lifesign_core::effect::Effect;
 use lifesign_core::engine::{Engine, Past};
 use lifesign_core::evidence::Beat;
 use lifesign_core::input::Input;
-use lifesign_core::model::{ServiceId, Severity, State};
-use lifesign_core::spec::{DetectorSpec, HeartbeatSpec, Profile, ServiceSpec, Spec};
+use lifesign_core::model::{ServiceId, State};
+use lifesign_core::spec::{DetectorSpec, HeartbeatSpec, Profile, ServiceSpec, Spec, Terms};
 use lifesign_core::time::{Mono, Now, Wall};
 use lifesign_sim::world::store::Store;
 
@@ -41,18 +41,16 @@ impl Watched {
             confirm: true,
             ..HeartbeatSpec::never()
         };
-        let service = |id: &ServiceId| ServiceSpec {
-            id: id.clone(),
-            host: "web".into(),
-            unit: None,
-            heartbeat: Some(heartbeat.clone()),
-            job: None,
-            checks: Vec::new(),
-            depends_on: Vec::new(),
-            restart: None,
-            alert_on_degraded: true,
-            severity: Severity::Critical,
-            start_grace: Duration::from_secs(10),
+        let service = |id: &ServiceId| {
+            ServiceSpec::new(
+                id.clone(),
+                Terms {
+                    heartbeat: Some(heartbeat.clone()),
+                    alert_on_degraded: true,
+                    start_grace: Duration::from_secs(10),
+                    ..Terms::on("web".into())
+                },
+            )
         };
         let spec = Spec {
             services: ids.iter().map(service).collect(),

@@ -196,8 +196,8 @@ fn record_memory(db: &Connection, memory: &Memory) -> Result<()> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO memories
            (service, state, reason, since, last_heartbeat_at, paused, incident, restarts, silence, job,
-            restarting, process)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            restarting, process, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         memory.service.as_str(),
@@ -212,6 +212,7 @@ fn record_memory(db: &Connection, memory: &Memory) -> Result<()> {
         to_json(&memory.job)?,
         memory.restarting,
         to_json(&memory.process)?,
+        memory.created,
     ])?;
     Ok(())
 }

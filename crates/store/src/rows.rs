@@ -190,6 +190,7 @@ pub(crate) fn memory(row: &Row<'_>) -> Result<Memory> {
         restarting: row.get("restarting")?,
         process: json(row, "process")?,
         job: json(row, "job")?,
+        created: row.get("created")?,
     })
 }
 

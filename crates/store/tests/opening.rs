@@ -172,7 +172,7 @@ fn version_1(dir: &Path) -> PathBuf {
 fn the_schema_of_version_5_is_the_golden_one() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    assert_is_golden(&schema_of(&dir.path().join("lifesign.db")), "schema-v5.sql");
+    assert_is_golden(&schema_of(&dir.path().join("lifesign.db")), "schema-v6.sql");
 }
 
 #[test]
@@ -194,6 +194,7 @@ fn a_store_of_version_1_is_upgraded_with_everything_in_it_and_a_copy_beside_it()
     let remembered = Memory {
         silence: Duration::from_millis(12_345),
         process: Some(Process { pid: 4711, started: u64::MAX }),
+        created: true,
         ..memory("web", Some(1))
     };
     write(&store, vec![Effect::Remember(remembered.clone()), judged("web", 2000, 1)]).unwrap();
@@ -203,7 +204,7 @@ fn a_store_of_version_1_is_upgraded_with_everything_in_it_and_a_copy_beside_it()
     assert_eq!(block_on(store.transitions(service("web"), at(1500), 10)).unwrap()[0].facts.len(), 1);
     drop(store);
 
-    assert_is_golden(&schema_of(&file), "schema-v5.sql");
+    assert_is_golden(&schema_of(&file), "schema-v6.sql");
     let copy = schema_of(&dir.path().join("lifesign.db.v1.bak"));
     assert!(copy.contains("user_version: Integer(1)") && !copy.contains("silence"), "{copy}");
 }

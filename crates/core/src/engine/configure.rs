@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::service::{OpenIncident, Service};
-use super::{Engine, Host, SNAPSHOT_SILENT, Turn, Wake, jobs, judge};
+use super::{Answer, Engine, SNAPSHOT_SILENT, Turn, Wake, jobs, judge};
 use crate::check::CheckRun;
 use crate::detect::Heart;
 use crate::evidence::BeatStatus;
+use crate::input::Refusal;
 use crate::job::Job;
-use crate::model::{Reason, ServiceIx, State};
+use crate::model::{Reason, ServiceId, ServiceIx, State};
 use crate::mutation::{Rule, on};
-use crate::spec::{ServiceSpec, Spec};
+use crate::spec::{ServiceSpec, Spec, Unknown};
 
 impl Engine {
     pub(super) fn configure(&mut self, spec: &Spec, turn: &mut Turn<'_>) {
@@ -31,11 +32,16 @@ impl Engine {
                 }
                 None => self.admit(service, turn),
             };
+            self.services[ix.0 as usize].created = false;
             order.push(ix);
         }
+        self.unknown.clone_from(&spec.unknown);
+        let created = spec.unknown.as_ref().map_or(Vec::new(), |unknown| self.keep_created(unknown, turn));
+        self.created = u32::try_from(created.len()).unwrap_or(u32::MAX);
+        order.extend(created);
         let kept: HashSet<ServiceIx> = order.iter().copied().collect();
         for ix in self.order.clone().into_iter().filter(|ix| !kept.contains(ix)) {
-            self.dismiss(ix, turn);
+            self.dismiss(ix, "the configuration no longer names this service", turn);
         }
         self.order = order;
         self.dependents.clear();
@@ -47,11 +53,6 @@ impl Engine {
                 }
             }
         }
-        for host in spec.services.iter().map(|service| &service.host) {
-            if !self.hosts.contains_key(host) {
-                self.hosts.insert(Arc::clone(host), Host::new());
-            }
-        }
         self.configure_topology(turn);
         self.configure_rules(&spec.rules, turn);
         for ix in self.order.clone() {
@@ -61,10 +62,60 @@ impl Engine {
         self.forget_lost_incidents(turn);
     }
 
+    /// Services that heartbeats have made stay, in this life of lifesign and from the one before.
+    fn keep_created(&mut self, unknown: &Unknown, turn: &mut Turn<'_>) -> Vec<ServiceIx> {
+        let mut kept = Vec::new();
+        for ix in self.order.clone() {
+            let service = &self.services[ix.0 as usize];
+            if service.created {
+                let spec = unknown.spec(service.spec.id.clone());
+                self.respecify(ix, &spec, turn);
+                kept.push(ix);
+            }
+        }
+        let mut former: Vec<ServiceId> =
+            self.past.values().filter(|memory| memory.created).map(|memory| memory.service.clone()).collect();
+        former.sort_unstable();
+        former.truncate((unknown.most as usize).saturating_sub(kept.len()));
+        for id in former {
+            let ix = self.admit(&unknown.spec(id), turn);
+            self.services[ix.0 as usize].created = true;
+            kept.push(ix);
+        }
+        kept
+    }
+
+    /// A heartbeat of a service that nobody has named makes one, where that is wanted and there is room.
+    pub(super) fn create(&mut self, id: &ServiceId, turn: &mut Turn<'_>) -> Option<usize> {
+        let unknown = self.unknown.as_ref().filter(|unknown| self.created < unknown.most)?;
+        let spec = unknown.spec(id.clone());
+        let ix = self.admit(&spec, turn);
+        self.services[ix.0 as usize].created = true;
+        self.created += 1;
+        self.order.push(ix);
+        self.join_host(ix);
+        self.reconsider(ix, turn);
+        Some(ix.0 as usize)
+    }
+
+    /// A service that its own heartbeat has made is watched no longer.
+    pub(super) fn forget(&mut self, id: &ServiceId, turn: &mut Turn<'_>) -> Result<Answer, Refusal> {
+        let ix = self.by_id.get(id).copied().ok_or_else(|| Refusal::NoSuchService(id.clone()))?;
+        if !self.services[ix.0 as usize].created {
+            return Err(Refusal::Configured(id.clone()));
+        }
+        self.dismiss(ix, "somebody ordered to forget this service", turn);
+        self.order.retain(|other| *other != ix);
+        self.created -= 1;
+        self.configure_topology(turn);
+        Ok(Answer::Done)
+    }
+
     /// A service that was not watched before.
     fn admit(&mut self, spec: &ServiceSpec, turn: &mut Turn<'_>) -> ServiceIx {
         let ix = ServiceIx(u32::try_from(self.services.len()).unwrap_or(u32::MAX));
-        let mut service = Service::new(ix, spec.clone(), turn.now, turn.wall);
+        let host = self.hosts.number(&spec.host);
+        let mut service = Service::new(ix, host, spec.clone(), turn.now, turn.wall);
         let mut grace = judge::first_grace(spec, turn.now);
         let mut waited = Duration::ZERO;
         // Whether nothing is known of its runs yet; without a job there is nothing to know.
@@ -140,10 +191,10 @@ impl Engine {
     fn respecify(&mut self, ix: ServiceIx, spec: &ServiceSpec, turn: &mut Turn<'_>) {
         let index = ix.0 as usize;
         let service = &mut self.services[index];
-        if service.spec == *spec {
+        if Arc::ptr_eq(&service.spec.terms, &spec.terms) || service.spec == *spec {
             return;
         }
-        let mut old: Vec<_> = service.spec.checks.drain(..).zip(service.checks.drain(..)).collect();
+        let mut old: Vec<_> = service.spec.checks.iter().zip(service.checks.drain(..)).collect();
         service.checks = spec
             .checks
             .iter()
@@ -164,19 +215,25 @@ impl Engine {
             (job, spec) => *job = spec.map(|spec| Box::new(Job::new(spec, moment))),
         }
         service.spec = spec.clone();
+        service.host = self.hosts.number(&spec.host);
         let heart = &mut self.hearts[index];
         heart.configure(spec.heartbeat.as_ref(), turn.now, judge::first_grace(spec, turn.now));
         heart.set_askable(judge::is_askable(spec));
     }
 
-    /// A service that the configuration no longer names.
-    fn dismiss(&mut self, ix: ServiceIx, turn: &mut Turn<'_>) {
-        self.close_incident(ix, "the configuration no longer names this service", turn);
+    /// A service that is watched no longer, and why.
+    fn dismiss(&mut self, ix: ServiceIx, why: &str, turn: &mut Turn<'_>) {
+        self.close_incident(ix, why, turn);
         let service = &mut self.services[ix.0 as usize];
         service.watched = false;
         service.remedy.rest();
+        let was_created = std::mem::take(&mut service.created);
         let (id, state) = (service.spec.id.clone(), service.state);
         self.count(state, -1);
         self.by_id.remove(&id);
+        if was_created {
+            // Or the next life would make it again.
+            self.remember(ix, turn);
+        }
     }
 }

@@ -134,7 +134,7 @@ impl Engine {
             );
             facts.add(About::Verdict, "flapping", &[("in", wait)], text);
         }
-        if self.host_is_gone(&service.spec.host) {
+        if self.host_is_gone(service.host) {
             let host = service.spec.host.to_string();
             let text = format!("Nothing on its host {host} is heard; that is one incident, of the host.");
             facts.add(About::Verdict, "host-gone", &[("host", host)], text);

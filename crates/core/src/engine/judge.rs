@@ -1,6 +1,5 @@
 //! From the evidence to a state, and what that means for others.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::service::Service;
@@ -163,7 +162,7 @@ impl Engine {
                         Reason::HostUnreachable => unreachable,
                         excuse => with(State::Down, excuse),
                     }
-                } else if silent && self.host_is_gone(&service.spec.host) {
+                } else if silent && self.host_is_gone(service.host) {
                     unreachable
                 } else {
                     match self.dependencies(index) {
@@ -179,7 +178,7 @@ impl Engine {
                     }
                 }
             }
-            Some(State::Unknown) if self.host_is_gone(&service.spec.host) => {
+            Some(State::Unknown) if self.host_is_gone(service.host) => {
                 with(State::Unknown, Reason::HostUnreachable)
             }
             Some(State::Pending | State::Up | State::Degraded | State::Suspect | State::Unknown) | None => {
@@ -234,13 +233,13 @@ impl Engine {
             // Nothing may shorten its time, but whoever looks should see the present.
             turn.out.push(Effect::LookNow(self.services[index].spec.id.clone()));
         }
-        let host = Arc::clone(&self.services[index].spec.host);
+        let host = self.services[index].host;
         // A host that has returned still explains those that are not heard again yet; it is no news.
         if reason == Some(Reason::HostUnreachable)
             && fails
-            && (self.host_is_gone(&host) || !on(Rule::BlameGone))
+            && (self.host_is_gone(host) || !on(Rule::BlameGone))
         {
-            self.blame_host(&host, turn);
+            self.blame_host(host, turn);
         }
         if fails != failed || (from == State::Suspect) != (state == State::Suspect) {
             self.tell_dependents(ix, failed, turn);

@@ -1,7 +1,7 @@
 //! The engine: takes inputs, keeps the truth about every service, asks for effects.
 //!
 //! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in it;
-//! `clock` the engine's own time; `budget` how much may be asked at suspicion; [`service`] one service and its
+//! `clock` the engine's own time; `budget` how much may be asked at suspicion; `hosts` the table of hosts; [`service`] one service and its
 //! evidence; `jobs` its runs where it is a job; `judge` the states that follow from it; `topology` what many silent services say about their
 //! hosts; `incident` and `restart` what is made of a state; `rules` the metric rules; `views`, `explain` and
 //! `describe` what people see.
@@ -15,6 +15,7 @@ mod clock;
 mod configure;
 mod describe;
 mod explain;
+mod hosts;
 mod incident;
 mod jobs;
 mod judge;
@@ -36,17 +37,19 @@ use serde::{Deserialize, Serialize};
 use self::budget::Budget;
 use self::clock::VirtualClock;
 pub use self::explain::CODES as EXPLAIN_CODES;
+use self::hosts::Hosts;
 use self::rules::Rules;
 use self::service::Service;
-use self::topology::{Network, Reach};
+use self::topology::Network;
 use crate::detect::{Arrival, Heart};
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
 use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitFacts, UnitReport, UnitState};
 use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
-use crate::model::{HostName, IncidentId, ServiceId, ServiceIx, State};
+use crate::model::{IncidentId, ServiceId, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::remedy::Step;
+use crate::spec::Unknown;
 use crate::time::{Mono, Now, Wall};
 use crate::view::Counts;
 
@@ -104,20 +107,6 @@ enum Wake {
     Snapshot,
 }
 
-/// A host's last sample.
-#[derive(Debug)]
-struct Host {
-    metrics: Vec<(Arc<str>, f64)>,
-    sampled_at: Option<Wall>,
-    reach: Reach,
-}
-
-impl Host {
-    fn new() -> Self {
-        Self { metrics: Vec::new(), sampled_at: None, reach: Reach::default() }
-    }
-}
-
 /// The engine. See the crate's documentation for its contract.
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -126,11 +115,14 @@ pub struct Engine {
     /// The hot side of `services`: one flat entry each.
     hearts: Vec<Heart>,
     by_id: HashMap<ServiceId, ServiceIx>,
-    /// The order of the configuration.
+    /// The order of the configuration; after it what heartbeats have made.
     order: Vec<ServiceIx>,
+    /// What becomes of heartbeats of services that nobody has named, and how many they have made.
+    unknown: Option<Unknown>,
+    created: u32,
     /// For each service those that depend on it directly.
     dependents: BTreeMap<ServiceIx, Vec<ServiceIx>>,
-    hosts: BTreeMap<HostName, Host>,
+    hosts: Hosts,
     network: Network,
     rules: Rules,
     dispatcher: Dispatcher,
@@ -252,6 +244,11 @@ impl Engine {
         }
     }
 
+    /// How many services heartbeats have made that nobody had named.
+    pub fn created(&self) -> u32 {
+        self.created
+    }
+
     /// When the engine wants to be stepped at the latest, even if nothing happens ([`Input::Tick`]).
     pub fn next_deadline(&self) -> Mono {
         let timer = self.timers.peek().map_or(Mono::NEVER, |Reverse((at, _))| *at);
@@ -351,7 +348,10 @@ impl Engine {
     }
 
     fn beat(&mut self, beat: Beat, turn: &mut Turn<'_>) -> Answer {
-        let Some(index) = self.find(beat.service.as_str()) else { return Answer::NoSuchService };
+        let Some(index) = self.find(beat.service.as_str()).or_else(|| self.create(&beat.service, turn))
+        else {
+            return Answer::NoSuchService;
+        };
         if self.services[index].job.is_some() {
             return self.on_run(index, beat, turn);
         }
@@ -571,7 +571,8 @@ impl Engine {
     }
 
     fn on_host(&mut self, sample: HostSample, turn: &mut Turn<'_>) {
-        let host = self.hosts.entry(Arc::clone(&sample.host)).or_insert_with(Host::new);
+        let ix = self.hosts.number(&sample.host);
+        let host = self.hosts.get_mut(ix);
         host.sampled_at = Some(turn.wall);
         for (name, value) in &sample.metrics {
             set_metric(&mut host.metrics, name, *value);
@@ -599,12 +600,14 @@ impl Engine {
             Order::Restart(id) => self.order_restart(by, id, turn),
             Order::Pause(id) => self.pause(id, true, turn),
             Order::Resume(id) => self.pause(id, false, turn),
+            Order::Forget(id) => self.forget(id, turn),
             Order::Acknowledge(id) => self.acknowledge(by, *id, turn),
         };
         let (action, target) = match order {
             Order::Restart(id) => ("restart", id.to_string()),
             Order::Pause(id) => ("pause", id.to_string()),
             Order::Resume(id) => ("resume", id.to_string()),
+            Order::Forget(id) => ("forget", id.to_string()),
             Order::Acknowledge(id) => ("acknowledge", format!("incident {id}")),
         };
         match result {
@@ -643,13 +646,15 @@ impl Engine {
             .map(|service| service.ix);
         let Some(ix) = ix else {
             let wall = turn.wall;
-            if let Some(open) = self.group_incidents_mut().find(|open| open.record.id == id) {
+            let of_group = self.change_group(id, |open| {
                 if open.record.acknowledged_by.as_ref() != Some(by) {
                     open.record.acknowledged_by = Some(Arc::clone(by));
                     turn.out.push(Effect::Incident(open.record.clone()));
                     let detail = format!("{by} takes care of it");
                     topology::note_group(open, wall, "acknowledged", &detail, turn.out);
                 }
+            });
+            if of_group.is_some() {
                 return Ok(Answer::Done);
             }
             let closed = id.0 > 0 && id.0 < self.next_incident;

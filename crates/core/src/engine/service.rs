@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hosts::HostIx;
 use crate::check::CheckRun;
 use crate::effect::{Incident, Memory, TimelineEntry};
 use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitFacts, UnitReport, UnitState};
@@ -31,9 +32,12 @@ pub(super) struct OpenIncident {
 #[derive(Debug)]
 pub(super) struct Service {
     pub ix: ServiceIx,
+    pub host: HostIx,
     pub spec: ServiceSpec,
     /// False once the configuration no longer names it.
     pub watched: bool,
+    /// Whether its own heartbeat made it, and no configuration.
+    pub created: bool,
     /// Since when it does, in this life of lifesign.
     pub watched_since: Mono,
     pub state: State,
@@ -87,12 +91,14 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(ix: ServiceIx, spec: ServiceSpec, now: Mono, wall: Wall) -> Self {
+    pub(super) fn new(ix: ServiceIx, host: HostIx, spec: ServiceSpec, now: Mono, wall: Wall) -> Self {
         let checks = vec![CheckRun::default(); spec.checks.len()];
         Self {
             ix,
+            host,
             spec,
             watched: true,
+            created: false,
             watched_since: now,
             state: State::Pending,
             reason: None,
@@ -296,6 +302,7 @@ impl Service {
             restarts,
             restarting: self.remedy.is_running(),
             job: job.map(Box::new),
+            created: self.created,
         }
     }
 }

@@ -14,9 +14,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hosts::{HostIx, Tally};
 use super::incident::incident_alert;
 use super::service::{MAX_TIMELINE, OpenIncident};
-use super::{Engine, Host, Turn, judge};
+use super::{Engine, Turn, judge};
 use crate::effect::{Effect, Incident, TimelineEntry};
 use crate::model::{HostName, IncidentId, Reason, ServiceId, ServiceIx, Severity, State};
 use crate::mutation::{Rule, on};
@@ -69,6 +70,23 @@ impl Reach {
         self.recent_late >= if on(Rule::Fewest) { FEWEST } else { 1 }
             && self.recent_late * 2 >= self.members.saturating_sub(long_silent)
     }
+
+    /// What it adds to the tally of all hosts.
+    pub(super) fn counts(&self) -> Tally {
+        let peopled = self.members > 0 || self.link != Link::None;
+        Tally {
+            peopled: usize::from(peopled),
+            gone: usize::from(peopled && self.gone),
+            blamed: usize::from(self.incident.is_some()),
+        }
+    }
+
+    /// One more service of which only the network carries the heart.
+    fn admit(&mut self, interval: Duration, is_late: bool) {
+        self.members += 1;
+        self.late += usize::from(is_late);
+        self.longest = self.longest.max(interval);
+    }
 }
 
 /// Many hosts gone at once.
@@ -78,33 +96,30 @@ pub(super) struct Network {
 }
 
 impl Engine {
-    pub(super) fn host_is_gone(&self, host: &str) -> bool {
-        self.hosts.get(host).is_some_and(|host| host.reach.gone)
+    pub(super) fn host_is_gone(&self, host: HostIx) -> bool {
+        self.hosts[host].reach().gone
     }
 
     /// Counts the members of each host anew after a change of the configuration.
     pub(super) fn configure_topology(&mut self, turn: &mut Turn<'_>) {
-        for host in self.hosts.values_mut() {
-            host.reach.members = 0;
-            host.reach.late = 0;
-            host.reach.recent.clear();
-            host.reach.recent_late = 0;
-            host.reach.longest = Duration::ZERO;
+        for ix in self.hosts.numbers() {
+            self.hosts.get_mut(ix).services.clear();
+            self.hosts.change(ix, |reach| {
+                reach.members = 0;
+                reach.late = 0;
+                reach.recent.clear();
+                reach.recent_late = 0;
+                reach.longest = Duration::ZERO;
+            });
         }
-        for ix in &self.order {
-            let service = &self.services[ix.0 as usize];
-            let Some(heartbeat) = &service.spec.heartbeat else { continue };
-            if let Some(host) = self.hosts.get_mut(&service.spec.host) {
-                host.reach.members += 1;
-                host.reach.late += usize::from(service.late_since.is_some());
-                host.reach.longest = host.reach.longest.max(heartbeat.interval);
-            }
+        for place in 0..self.order.len() {
+            self.join_host(self.order[place]);
         }
-        for (name, record, timeline) in self.hosts_incidents_of_the_past() {
-            if let Some(host) = self.hosts.get_mut(&name) {
-                host.reach.gone = true;
-                host.reach.incident = Some(OpenIncident { record, timeline, process: None });
-            }
+        for (ix, record, timeline) in self.hosts_incidents_of_the_past() {
+            self.hosts.change(ix, |reach| {
+                reach.gone = true;
+                reach.incident = Some(OpenIncident { record, timeline, process: None });
+            });
         }
         let network = self
             .past_incidents
@@ -113,33 +128,44 @@ impl Engine {
             .map(|(key, _)| *key);
         if let Some((record, timeline)) = network.and_then(|key| self.past_incidents.remove(&key)) {
             self.network.incident = Some(OpenIncident { record, timeline, process: None });
-            for host in self.hosts.values_mut() {
-                host.reach.gone = host.reach.members > 0;
+            for ix in self.hosts.numbers() {
+                self.hosts.change(ix, |reach| reach.gone = reach.members > 0);
             }
         }
-        let empty: Vec<HostName> = self
-            .hosts
-            .iter()
-            .filter(|(_, host)| host.reach.gone && host.reach.members == 0 && host.reach.link != Link::Lost)
-            .map(|(name, _)| Arc::clone(name))
-            .collect();
-        for name in empty {
-            self.host_returns(&name, "the configuration names nothing on it any more", true, turn);
+        for ix in self.hosts.numbers() {
+            let reach = self.hosts[ix].reach();
+            if reach.gone && reach.members == 0 && reach.link != Link::Lost {
+                self.host_returns(ix, "the configuration names nothing on it any more", true, turn);
+            }
+        }
+    }
+
+    /// The service counts for its host from now on.
+    pub(super) fn join_host(&mut self, ix: ServiceIx) {
+        let service = &self.services[ix.0 as usize];
+        let host = service.host;
+        self.hosts.get_mut(host).services.push(ix);
+        if let Some(heartbeat) = &service.spec.heartbeat {
+            let (interval, is_late) = (heartbeat.interval, service.late_since.is_some());
+            self.hosts.change(host, |reach| reach.admit(interval, is_late));
         }
     }
 
     /// Incidents about hosts that an earlier life left open, when the host is still watched.
-    fn hosts_incidents_of_the_past(&mut self) -> Vec<(HostName, Incident, Vec<TimelineEntry>)> {
+    fn hosts_incidents_of_the_past(&mut self) -> Vec<(HostIx, Incident, Vec<TimelineEntry>)> {
+        if self.past_incidents.is_empty() {
+            return Vec::new();
+        }
         let mut found = Vec::new();
-        for name in self.hosts.keys() {
-            let id = host_id(name);
+        for ix in self.hosts.numbers() {
+            let id = host_id(&self.hosts[ix].name);
             let key = self
                 .past_incidents
                 .iter()
                 .find(|(_, (record, _))| record.service_id == id)
                 .map(|(key, _)| *key);
             if let Some((record, timeline)) = key.and_then(|key| self.past_incidents.remove(&key)) {
-                found.push((Arc::clone(name), record, timeline));
+                found.push((ix, record, timeline));
             }
         }
         found
@@ -153,134 +179,130 @@ impl Engine {
             || service.probe_evidence().is_favourable();
         let late = matches!(evidence, HeartEvidence::Late | HeartEvidence::Silent) && !vouched;
         let was_late = service.late_since.is_some();
-        let name = Arc::clone(&service.spec.host);
+        let host = service.host;
         let ix = service.ix;
-        let Some(host) = self.hosts.get_mut(&name) else { return };
-        let reach = &mut host.reach;
         match (late, service.late_since) {
             (true, None) => {
-                let window = reach.longest * 3 / 2;
-                while let Some((since, old)) = reach.recent.front().copied() {
-                    if since + window >= turn.now {
-                        break;
+                let services = &self.services;
+                let goes = self.hosts.change(host, |reach| {
+                    let window = reach.longest * 3 / 2;
+                    while let Some((since, old)) = reach.recent.front().copied() {
+                        if since + window >= turn.now {
+                            break;
+                        }
+                        reach.recent.pop_front();
+                        if services[old.0 as usize].late_since == Some(since) {
+                            reach.recent_late = reach.recent_late.saturating_sub(1);
+                        }
                     }
-                    reach.recent.pop_front();
-                    if self.services[old.0 as usize].late_since == Some(since) {
-                        reach.recent_late = reach.recent_late.saturating_sub(1);
-                    }
-                }
-                reach.recent.push_back((turn.now, ix));
-                reach.late += 1;
-                reach.recent_late += 1;
-                let goes = !reach.gone && reach.link != Link::Connected && reach.looks_gone();
+                    reach.recent.push_back((turn.now, ix));
+                    reach.late += 1;
+                    reach.recent_late += 1;
+                    !reach.gone && reach.link != Link::Connected && reach.looks_gone()
+                });
                 self.services[index].late_since = Some(turn.now);
                 if goes {
-                    self.host_goes(&name, turn);
+                    self.host_goes(host, turn);
                 }
             }
             (false, Some(since)) => {
-                reach.late = reach.late.saturating_sub(1);
-                if reach.recent.front().is_some_and(|(oldest, _)| *oldest <= since) {
-                    reach.recent_late = reach.recent_late.saturating_sub(1);
-                }
+                self.hosts.change(host, |reach| {
+                    reach.late = reach.late.saturating_sub(1);
+                    if reach.recent.front().is_some_and(|(oldest, _)| *oldest <= since) {
+                        reach.recent_late = reach.recent_late.saturating_sub(1);
+                    }
+                });
                 self.services[index].late_since = None;
             }
             (true, Some(_)) | (false, None) => {}
         }
         let heard = evidence == HeartEvidence::Beating && on(Rule::HostReturns);
         let last = self.hearts[index].last();
-        if heard
-            && self.hosts.get(&name).is_some_and(|host| {
-                host.reach.gone && host.reach.link != Link::Lost && last > host.reach.gone_since
-            })
-        {
-            self.host_returns(&name, "it is heard again", was_late, turn);
+        let reach = self.hosts[host].reach();
+        if heard && reach.gone && reach.link != Link::Lost && last > reach.gone_since {
+            self.host_returns(host, "it is heard again", was_late, turn);
         }
     }
 
     /// The agent of a host is there, or is given up by whoever watches its link.
     pub(super) fn on_link(&mut self, name: &HostName, connected: bool, turn: &mut Turn<'_>) {
-        let host = self.hosts.entry(Arc::clone(name)).or_insert_with(Host::new);
-        let before =
-            std::mem::replace(&mut host.reach.link, if connected { Link::Connected } else { Link::Lost });
-        if before == host.reach.link {
+        let host = self.hosts.number(name);
+        let link = if connected { Link::Connected } else { Link::Lost };
+        let before = self.hosts.change(host, |reach| std::mem::replace(&mut reach.link, link));
+        if before == link {
             return;
         }
-        if connected {
-            if host.reach.gone {
-                self.host_returns(name, "its agent is connected again", true, turn);
-            }
-        } else if !host.reach.gone {
-            self.host_goes(name, turn);
+        let is_gone = self.host_is_gone(host);
+        if connected && is_gone {
+            self.host_returns(host, "its agent is connected again", true, turn);
+        } else if !connected && !is_gone {
+            self.host_goes(host, turn);
         }
-        for ix in self.order.clone() {
-            let service = &mut self.services[ix.0 as usize];
-            if service.spec.host == *name {
-                service.host_lost = !connected;
-                self.reconsider(ix, turn);
-            }
+        for ix in self.hosts[host].services.clone() {
+            self.services[ix.0 as usize].host_lost = !connected;
+            self.reconsider(ix, turn);
         }
     }
 
-    fn host_goes(&mut self, name: &HostName, turn: &mut Turn<'_>) {
-        if let Some(host) = self.hosts.get_mut(name) {
-            host.reach.gone = true;
-            host.reach.gone_since = turn.now;
-        }
+    fn host_goes(&mut self, host: HostIx, turn: &mut Turn<'_>) {
+        self.hosts.change(host, |reach| {
+            reach.gone = true;
+            reach.gone_since = turn.now;
+        });
         self.judge_network(turn);
-        if self.hosts.get(name).is_some_and(|host| host.reach.link == Link::Lost) {
-            self.blame_host(name, turn);
+        if self.hosts[host].reach().link == Link::Lost {
+            self.blame_host(host, turn);
         }
     }
 
     /// A service was given up because its host is gone: now somebody must know.
-    pub(super) fn blame_host(&mut self, name: &HostName, turn: &mut Turn<'_>) {
+    pub(super) fn blame_host(&mut self, ix: HostIx, turn: &mut Turn<'_>) {
         if self.network.incident.is_some() || self.network_looks_down() {
             return self.open_network_incident(turn);
         }
-        let Some(host) = self.hosts.get(name) else { return };
-        if host.reach.incident.is_some() {
+        let host = &self.hosts[ix];
+        if host.reach().incident.is_some() {
             return;
         }
-        let silent: Vec<&str> = self
-            .order
+        let name = Arc::clone(&host.name);
+        let silent: Vec<&str> = host
+            .services
             .iter()
             .map(|ix| &self.services[ix.0 as usize])
-            .filter(|service| service.spec.host == *name && service.late_since.is_some())
+            .filter(|service| service.late_since.is_some())
             .map(|service| service.spec.id.as_str())
             .collect();
-        let detail = match host.reach.link {
+        let detail = match host.reach().link {
             Link::Lost => format!("the agent on {name} does not answer"),
             Link::None | Link::Connected => {
                 format!(
                     "{} of {} services on {name} fell silent together: {}",
                     silent.len(),
-                    host.reach.members,
+                    host.reach().members,
                     named(&silent)
                 )
             }
         };
-        let open = self.open_group("HostDown", host_id(name), name, &detail, turn);
-        if let Some(host) = self.hosts.get_mut(name) {
-            host.reach.incident = Some(open);
-        }
+        let open = self.open_group("HostDown", host_id(&name), &name, &detail, turn);
+        self.hosts.change(ix, |reach| reach.incident = Some(open));
     }
 
     /// A host is there again. `was_away`: as far as can be known; else a service on it was heard all the time.
-    fn host_returns(&mut self, name: &HostName, why: &str, was_away: bool, turn: &mut Turn<'_>) {
-        let Some(host) = self.hosts.get_mut(name) else { return };
-        host.reach.gone = false;
-        host.reach.recent.clear();
-        host.reach.recent_late = 0;
-        let open = host.reach.incident.take();
+    fn host_returns(&mut self, host: HostIx, why: &str, was_away: bool, turn: &mut Turn<'_>) {
+        let open = self.hosts.change(host, |reach| {
+            reach.gone = false;
+            reach.recent.clear();
+            reach.recent_late = 0;
+            reach.incident.take()
+        });
         let was_away = was_away || open.is_some() || self.network.incident.is_some();
         if let Some(open) = open {
             self.close_group(open, why, turn);
         }
         self.judge_network(turn);
-        for ix in self.order.clone() {
+        for ix in self.hosts[host].services.clone() {
             let service = &mut self.services[ix.0 as usize];
-            if service.spec.host == *name && service.late_since.is_some() {
+            if service.late_since.is_some() {
                 // The others come back one by one.
                 let interval = service.spec.heartbeat.as_ref().map_or(Duration::ZERO, |heart| heart.interval);
                 let time = if was_away { judge::chance(&service.spec) } else { interval * 3 / 2 };
@@ -292,11 +314,8 @@ impl Engine {
     }
 
     fn network_looks_down(&self) -> bool {
-        let peopled =
-            self.hosts.values().filter(|host| host.reach.members > 0 || host.reach.link != Link::None);
-        let (all, gone) =
-            peopled.fold((0, 0), |(all, gone), host| (all + 1, gone + usize::from(host.reach.gone)));
-        gone >= 2 && gone * 100 > all * BLIND_PERCENT
+        let Tally { peopled, gone, .. } = self.hosts.tally();
+        gone >= 2 && gone * 100 > peopled * BLIND_PERCENT
     }
 
     /// Opens or closes the incident about the network as hosts go and return.
@@ -304,28 +323,20 @@ impl Engine {
         let down = self.network_looks_down();
         if !down && let Some(open) = self.network.incident.take() {
             self.close_group(open, "most hosts are heard again", turn);
-            let gone: Vec<HostName> = self
-                .hosts
-                .iter()
-                .filter(|(_, host)| host.reach.gone)
-                .map(|(name, _)| Arc::clone(name))
-                .collect();
-            for name in gone {
-                self.blame_host(&name, turn);
+            for ix in self.hosts.numbers() {
+                if self.host_is_gone(ix) {
+                    self.blame_host(ix, turn);
+                }
             }
-        } else if down && self.hosts.values().any(|host| host.reach.incident.is_some()) {
+        } else if down && self.hosts.tally().blamed > 0 {
             self.open_network_incident(turn);
         }
     }
 
     fn open_network_incident(&mut self, turn: &mut Turn<'_>) {
         if self.network.incident.is_none() {
-            let gone: Vec<&str> = self
-                .hosts
-                .iter()
-                .filter(|(_, host)| host.reach.gone)
-                .map(|(name, _)| name.as_ref())
-                .collect();
+            let gone: Vec<&str> =
+                self.hosts.iter().filter(|host| host.reach().gone).map(|host| host.name.as_ref()).collect();
             let detail = format!(
                 "{} hosts fell silent together, so the likely cause is the network between them and lifesign: {}",
                 gone.len(),
@@ -334,10 +345,13 @@ impl Engine {
             let open = self.open_group("NetworkDown", network_id(), "network", &detail, turn);
             self.network.incident = Some(open);
         }
-        let folded: Vec<OpenIncident> =
-            self.hosts.values_mut().filter_map(|host| host.reach.incident.take()).collect();
-        for open in folded {
-            self.close_group(open, "part of a trouble of the network", turn);
+        if self.hosts.tally().blamed == 0 {
+            return;
+        }
+        for ix in self.hosts.numbers() {
+            if let Some(open) = self.hosts.change(ix, |reach| reach.incident.take()) {
+                self.close_group(open, "part of a trouble of the network", turn);
+            }
         }
     }
 
@@ -379,14 +393,23 @@ impl Engine {
 
     /// Incidents about hosts and the network.
     pub(super) fn group_incidents(&self) -> impl Iterator<Item = &OpenIncident> {
-        let hosts = self.hosts.values().filter_map(|host| host.reach.incident.as_ref());
+        let hosts = self.hosts.iter().filter_map(|host| host.reach().incident.as_ref());
         hosts.chain(self.network.incident.as_ref())
     }
 
-    /// As [`Engine::group_incidents`], to be changed.
-    pub(super) fn group_incidents_mut(&mut self) -> impl Iterator<Item = &mut OpenIncident> {
-        let hosts = self.hosts.values_mut().filter_map(|host| host.reach.incident.as_mut());
-        hosts.chain(self.network.incident.as_mut())
+    /// Changes the record of the open incident `id` about a host or the network. `None`: there is no such.
+    pub(super) fn change_group<R>(
+        &mut self,
+        id: IncidentId,
+        change: impl FnOnce(&mut OpenIncident) -> R,
+    ) -> Option<R> {
+        if let Some(open) = self.network.incident.as_mut().filter(|open| open.record.id == id) {
+            return Some(change(open));
+        }
+        let is_it =
+            |ix: &HostIx| self.hosts[*ix].reach().incident.as_ref().is_some_and(|open| open.record.id == id);
+        let host = self.hosts.numbers().into_iter().find(is_it)?;
+        self.hosts.change(host, |reach| reach.incident.as_mut().map(change))
     }
 }
 

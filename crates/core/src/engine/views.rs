@@ -31,15 +31,11 @@ impl Engine {
     pub fn hosts(&self, _now: Now) -> Vec<HostView> {
         self.hosts
             .iter()
-            .map(|(name, host)| {
-                let mine =
-                    self.order.iter().filter(|ix| self.services[ix.0 as usize].spec.host == *name).count();
-                HostView {
-                    host: Arc::clone(name),
-                    metrics: host.metrics.iter().cloned().collect(),
-                    sampled_at: host.sampled_at,
-                    services: u32::try_from(mine).unwrap_or(u32::MAX),
-                }
+            .map(|host| HostView {
+                host: Arc::clone(&host.name),
+                metrics: host.metrics.iter().cloned().collect(),
+                sampled_at: host.sampled_at,
+                services: u32::try_from(host.services.len()).unwrap_or(u32::MAX),
             })
             .collect()
     }

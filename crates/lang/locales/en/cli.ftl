@@ -32,6 +32,7 @@ cli-components = Components
 cli-restart-ordered = Restart of { $id } is ordered.
 cli-paused-done = { $id } is paused: it is still watched, alerts and restarts are held.
 cli-resumed-done = { $id } is resumed.
+cli-forgotten-done = { $id } is forgotten; its next heartbeat makes it anew.
 cli-reloaded-done = The configuration was read again.
 cli-acknowledged-done = Incident { $id } is acknowledged by { $by }.
 cli-beat-accepted = Heartbeat of { $id } accepted; its state is { $state }.

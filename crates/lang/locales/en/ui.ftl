@@ -198,6 +198,7 @@ ui-refused-closed = Refused: the incident is closed already.
 ui-refused-no-unit = Refused: the service has no unit that could be restarted.
 ui-refused-restart-running = Refused: a restart is under way.
 ui-refused-paused = Refused: the service is paused. Resume it first.
+ui-refused-configured = Refused: the service stands in the configuration. Take it out there and reload.
 ui-not-found = There is no such page
 ui-no-such-service = There is no such service
 ui-no-such-incident = There is no such incident

@@ -29,6 +29,7 @@ cli-components = 组件
 cli-restart-ordered = 已下达重启 { $id } 的指令。
 cli-paused-done = { $id } 已暂停：继续监控，但不告警、不重启。
 cli-resumed-done = { $id } 已恢复监控处理。
+cli-forgotten-done = 已不再监控 { $id }；它再次发送心跳时会重新创建。
 cli-reloaded-done = 已重新读取配置。
 cli-acknowledged-done = 事件 { $id } 已由 { $by } 认领。
 cli-beat-accepted = 已接受 { $id } 的心跳，当前状态：{ $state }。

@@ -171,6 +171,7 @@ ui-refused-closed = 被拒绝：事件已关闭。
 ui-refused-no-unit = 被拒绝：该服务没有可重启的服务单元。
 ui-refused-restart-running = 被拒绝：正在重启。
 ui-refused-paused = 被拒绝：服务已暂停，请先恢复。
+ui-refused-configured = 被拒绝：该服务由配置文件定义，请在配置中删除后重新加载。
 ui-not-found = 没有这个页面
 ui-no-such-service = 没有这个服务
 ui-no-such-incident = 没有这个事件

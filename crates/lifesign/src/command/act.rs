@@ -7,12 +7,13 @@ use crate::failure::Failure;
 use crate::print;
 use crate::remote::Remote;
 
-/// `restart`, `pause` and `resume` of a service.
+/// `restart`, `pause`, `resume` and `forget` of a service.
 pub(super) fn service(remote: &Remote, id: &str, verb: &str, lang: Lang, json: bool) -> Result<(), Failure> {
     let answer = remote.post(&format!("/api/v1/services/{id}/{verb}"), &json!({}))?;
     let key = match verb {
         "pause" => "cli-paused-done",
         "resume" => "cli-resumed-done",
+        "forget" => "cli-forgotten-done",
         _ => "cli-restart-ordered",
     };
     done(&answer, json, || lang.text(key, &[("id", id.into())]))

@@ -58,6 +58,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Restart { id } => act::service(&remote(), id, "restart", lang, json),
         Command::Pause { id } => act::service(&remote(), id, "pause", lang, json),
         Command::Resume { id } => act::service(&remote(), id, "resume", lang, json),
+        Command::Forget { id } => act::service(&remote(), id, "forget", lang, json),
         Command::Beat { id, status, metrics, message } => {
             beat::run(&remote(), id, *status, metrics, message.as_deref(), lang, json)
         }

@@ -25,6 +25,7 @@ use anyhow::{Context, anyhow};
 use lifesign_agent::{Agent, Command, Setup};
 use lifesign_component::{Board, Component, Supervisor};
 use lifesign_config::problem::Level;
+use lifesign_config::spec::spec;
 use lifesign_core::input::Input;
 use lifesign_core::model::HostName;
 use lifesign_lang::Lang;
@@ -161,9 +162,8 @@ async fn serve(
     let (commands, orders) = mpsc::channel(ORDERS);
     let (work, work_given) = mpsc::channel(ORDERS);
     let board = Board::default();
-    let watch = translate::watch(config, &around.host, &hosts.known());
-    hosts.place(&watch.spec);
-    let spec = Arc::clone(&watch.spec);
+    let spec = Arc::new(spec(config, &around.host, &hosts.known()));
+    hosts.place(&spec);
     let Server { components, state } = Server::new(Parts {
         listener,
         tls,
@@ -173,7 +173,7 @@ async fn serve(
         clock,
         store: store.clone(),
         past,
-        watch,
+        spec: Arc::clone(&spec),
         recipients: translate::recipients(config),
         access: translate::access(config, &around)?,
         peers: peers::table(config),
@@ -375,11 +375,11 @@ fn fresh(
     let config = &loaded.config;
     let others = hosts.known();
     let assignments = translate::assignments(config, around, &others);
-    let watch = translate::watch(config, &around.host, &others);
-    let (spec, hosts) = (Arc::clone(&watch.spec), hosts.clone());
+    let spec = Arc::new(spec(config, &around.host, &others));
+    let (placed, hosts) = (Arc::clone(&spec), hosts.clone());
     let (pings, checks) = (around.pings.clone(), local::checks(config, around, &others));
     Ok(Fresh {
-        watch,
+        spec,
         recipients: translate::recipients(config),
         access: translate::access(config, around)?,
         peers: peers::table(config),
@@ -387,7 +387,7 @@ fn fresh(
         warnings,
         then: Box::new(move || {
             then();
-            hosts.place(&spec);
+            hosts.place(&placed);
             hosts.assign(&loaded);
             pings.replace(checks);
             // The agent takes its orders one by one; a full queue must not hold up the reload's answer.

@@ -10,14 +10,11 @@ use std::time::Duration;
 use lifesign_agent::{Assignment, Assignments, Check, ProcessSpec, UnitKind};
 use lifesign_config::access::Privilege as Allowed;
 use lifesign_config::alerting::Language;
-use lifesign_config::heartbeat::Heartbeat;
-use lifesign_config::spec::Placed;
+use lifesign_config::spec::{self, Placed};
 use lifesign_config::unit::Unit;
-use lifesign_core::model::{HostName, ServiceId, Severity};
-use lifesign_core::spec::{HeartbeatSpec, ServiceSpec};
+use lifesign_core::model::{HostName, ServiceId};
 use lifesign_lang::Lang;
 use lifesign_server::auth::{AccessTable, Digest, NoSuchRole, Privilege, Role, Token};
-use lifesign_server::engine::Watch;
 use lifesign_server::limits::{Limits, Network};
 use lifesign_server::outbox::Recipient;
 use lifesign_server::ping::Pings;
@@ -62,49 +59,15 @@ impl Surroundings {
     }
 }
 
-/// What the engine watches.
-pub(super) fn watch(config: &Configuration, host: &HostName, others: &[HostName]) -> Watch {
-    Watch {
-        spec: Arc::new(lifesign_config::spec::spec(config, host, others)),
-        create_unknown: config
-            .heartbeats
-            .create_unknown
-            .then(|| unknown_service(config, host).map(Arc::new))
-            .flatten(),
-        most_created: config.server.limits.services as usize,
-    }
-}
-
-/// A service that is known only by its heartbeats: watched with the file's defaults. Its id is filled in
-/// by whoever makes it.
-fn unknown_service(config: &Configuration, host: &HostName) -> Option<ServiceSpec> {
-    let heartbeat = Heartbeat::unwritten().spec(&config.defaults);
-    let start_grace = heartbeat.timeout;
-    Some(ServiceSpec {
-        id: ServiceId::new("unknown").ok()?,
-        host: Arc::clone(host),
-        unit: None,
-        // It has no checks, so there is no second opinion.
-        heartbeat: Some(HeartbeatSpec { second_opinion: None, ..heartbeat }),
-        job: None,
-        checks: Vec::new(),
-        depends_on: Vec::new(),
-        restart: None,
-        alert_on_degraded: false,
-        severity: Severity::Critical,
-        start_grace,
-    })
-}
-
 /// What the agent on this host watches, when `others` are known beside it.
 pub(super) fn assignments(config: &Configuration, around: &Surroundings, others: &[HostName]) -> Assignments {
-    let intervals: BTreeMap<ServiceId, Duration> = lifesign_config::spec::spec(config, &around.host, others)
+    let intervals: BTreeMap<ServiceId, Duration> = spec::spec(config, &around.host, others)
         .services
         .into_iter()
-        .filter_map(|service| Some((service.id, service.heartbeat?.interval)))
+        .filter_map(|service| Some((service.id.clone(), service.heartbeat.as_ref()?.interval)))
         .collect();
     let told = |id: &ServiceId| local::environment(config, around, id, intervals.get(id).copied());
-    let placed = lifesign_config::spec::placed(config, &around.host, others);
+    let placed = spec::placed(config, &around.host, others);
     let services = placed
         .into_iter()
         .filter(|placed| placed.host == around.host)

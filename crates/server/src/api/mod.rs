@@ -87,6 +87,7 @@ fn operations() -> OpenApiRouter<AppState> {
         .routes(routes!(services::restart))
         .routes(routes!(services::pause))
         .routes(routes!(services::resume))
+        .routes(routes!(services::forget))
         .routes(routes!(incidents::list))
         .routes(routes!(incidents::show))
         .routes(routes!(incidents::acknowledge))

@@ -110,7 +110,8 @@ impl From<Refusal> for Failure {
             Refusal::IncidentClosed(_)
             | Refusal::NoUnit(_)
             | Refusal::RestartRunning(_)
-            | Refusal::Paused(_) => Self::new(StatusCode::CONFLICT, refusal.to_string()),
+            | Refusal::Paused(_)
+            | Refusal::Configured(_) => Self::new(StatusCode::CONFLICT, refusal.to_string()),
         }
     }
 }

@@ -134,6 +134,31 @@ pub(super) async fn resume(
     change(&state, caller.name, Order::Resume(id.clone()), id).await
 }
 
+/// Forget a service that its own heartbeat has made
+///
+/// Its open incident closes. The next heartbeat makes it anew, as long as `heartbeats.create_unknown` is set.
+#[utoipa::path(
+    post, path = "/api/v1/services/{id}/forget", tag = "services",
+    params(("id" = String, Path, description = "The service's id")),
+    security(("token" = ["write"])),
+    responses(
+        (status = 200, description = "It is watched no longer; this is how it stood", body = Service),
+        (status = 409, description = "The configuration names it, and only that can end it", body = lifesign_proto::Problem),
+    )
+)]
+pub(super) async fn forget(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Result<Json<Service>, Failure> {
+    let last = one(&state, id.clone()).await?;
+    match state.engine.order(caller.name, Order::Forget(id.clone())).await? {
+        Answer::Done | Answer::Action(_) | Answer::Beat(_) => Ok(Json(last)),
+        Answer::NoSuchService => Err(Failure::no_service(id.as_str())),
+        Answer::Refused(refusal) => Err(refusal.into()),
+    }
+}
+
 async fn change(
     state: &AppState,
     by: Arc<str>,

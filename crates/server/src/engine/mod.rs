@@ -12,7 +12,7 @@ use lifesign_core::engine::{Answer, Engine};
 use lifesign_core::evidence::Beat;
 use lifesign_core::input::{Input, Order};
 use lifesign_core::model::ServiceId;
-use lifesign_core::spec::{ServiceSpec, Spec};
+use lifesign_core::spec::Spec;
 use lifesign_core::time::Now;
 use tokio::sync::oneshot;
 
@@ -29,18 +29,6 @@ pub enum Work {
     Act(Action),
     /// Look at this service's unit and probes now.
     LookNow(ServiceId),
-}
-
-/// What is watched.
-#[derive(Debug, Clone, Default)]
-pub struct Watch {
-    /// The checked configuration.
-    pub spec: Arc<Spec>,
-    /// How a service is watched that is known only by its heartbeats; `None`: unknown ids are refused.
-    /// Such a service lives until the next start of lifesign.
-    pub create_unknown: Option<Arc<ServiceSpec>>,
-    /// At most this many services are made by heartbeats; further ids are refused as unknown.
-    pub most_created: usize,
 }
 
 /// Reads both clocks together.
@@ -76,7 +64,7 @@ pub(crate) enum Request {
     /// An input that nobody waits for.
     Tell(Input),
     /// A new configuration; answered when it is written down.
-    Configure(Watch, oneshot::Sender<Answer>),
+    Configure(Arc<Spec>, oneshot::Sender<Answer>),
     /// Effects that did not come from the engine: audit entries of the shell.
     Record(Effect),
     /// A look at the engine.
@@ -110,9 +98,9 @@ impl EngineHandle {
     ///
     /// # Errors
     /// [`Unreached::Gone`] when the loop has ended.
-    pub async fn configure(&self, watch: Watch) -> Result<(), Unreached> {
+    pub async fn configure(&self, spec: Arc<Spec>) -> Result<(), Unreached> {
         let (answer, answered) = oneshot::channel();
-        self.requests.put(Request::Configure(watch, answer)).await?;
+        self.requests.put(Request::Configure(spec, answer)).await?;
         answered.await.map(|_| ()).map_err(|_| Unreached::Gone)
     }
 

@@ -13,7 +13,7 @@ use lifesign_core::effect::Effect;
 use lifesign_core::engine::{Answer, Engine, Past};
 use lifesign_core::evidence::Beat;
 use lifesign_core::input::Input;
-use lifesign_core::spec::{ServiceSpec, Spec};
+use lifesign_core::spec::Spec;
 use lifesign_core::time::{Mono, Now};
 use lifesign_store::Store;
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::follow::{Turn, follow};
 use super::queue::{News, Queues, Requests, Stamped};
-use super::{Clock, Follow, Request, Watch};
+use super::{Clock, Follow, Request};
 use crate::events::{Done, Live, Told};
 use crate::figures::Figures;
 
@@ -54,9 +54,6 @@ struct Running {
     store: Store,
     figures: Figures,
     engine: Engine,
-    watch: Watch,
-    /// Services made by heartbeats, not by the configuration.
-    created: Vec<ServiceSpec>,
     turn: Turn,
     follow: mpsc::Sender<Turn>,
 }
@@ -66,7 +63,7 @@ impl Loop {
     pub(crate) async fn run(
         self,
         past: Past,
-        watch: Watch,
+        spec: Arc<Spec>,
         mut ready: Ready,
         mut stop: Stop,
     ) -> Result<(), Error> {
@@ -80,13 +77,11 @@ impl Loop {
             store,
             figures,
             engine: Engine::new(),
-            watch: Watch::default(),
-            created: Vec::new(),
             follow: follow_sender,
         };
         let now = running.clock.now();
         running.engine.restore(now, past);
-        running.configure(now, watch);
+        running.step(now, Input::Configure(spec));
         running.finish_turn().await?;
         ready.tell();
 
@@ -176,8 +171,8 @@ impl Running {
             }
             Request::Tell(input) => self.tell(now, input),
             Request::Record(effect) => self.turn.effects.push(effect),
-            Request::Configure(watch, done) => {
-                self.configure(now, watch);
+            Request::Configure(spec, done) => {
+                self.step(now, Input::Configure(spec));
                 self.turn.answers.push((done, Answer::Done));
             }
             Request::Read(look) => look(&self.engine, now),
@@ -185,40 +180,13 @@ impl Running {
     }
 
     fn beat(&mut self, now: Now, beat: Beat) -> Answer {
-        let Some(template) = self.template() else {
-            return self.step(now, Input::Beat(beat));
-        };
-        let answer = self.step(now, Input::Beat(beat.clone()));
-        if answer != Answer::NoSuchService || self.created.len() >= self.watch.most_created {
-            return answer;
+        let created = self.engine.created();
+        let service = beat.service.clone();
+        let answer = self.step(now, Input::Beat(beat));
+        if self.engine.created() != created {
+            tracing::info!(%service, "Service created by its first heartbeat");
         }
-        tracing::info!(service = %beat.service, "Service created by its first heartbeat");
-        self.created.push(ServiceSpec { id: beat.service.clone(), ..(*template).clone() });
-        let watch = self.watch.clone();
-        self.configure(now, watch);
-        self.step(now, Input::Beat(beat))
-    }
-
-    fn template(&self) -> Option<Arc<ServiceSpec>> {
-        self.watch.create_unknown.clone()
-    }
-
-    /// Gives the engine the configuration and what heartbeats have added to it.
-    fn configure(&mut self, now: Now, watch: Watch) {
-        self.watch = watch;
-        if self.watch.create_unknown.is_none() {
-            self.created.clear();
-        }
-        let spec = &self.watch.spec;
-        self.created.retain(|made| spec.services.iter().all(|written| written.id != made.id));
-        let spec = if self.created.is_empty() {
-            Arc::clone(spec)
-        } else {
-            let mut whole = Spec::clone(spec);
-            whole.services.extend_from_slice(&self.created);
-            Arc::new(whole)
-        };
-        self.step(now, Input::Configure(spec));
+        answer
     }
 
     fn tell(&mut self, now: Now, input: Input) {

@@ -64,6 +64,7 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::NoUnit(_) => "no-unit",
         Refusal::RestartRunning(_) => "restart-running",
         Refusal::Paused(_) => "paused",
+        Refusal::Configured(_) => "configured",
     }
 }
 

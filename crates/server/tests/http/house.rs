@@ -15,13 +15,13 @@ use hyper_util::rt::TokioIo;
 use lifesign_component::{Board, Supervisor};
 use lifesign_core::evidence::{Process, UnitReport, UnitState};
 use lifesign_core::input::Input;
-use lifesign_core::model::{ServiceId, Severity};
-use lifesign_core::spec::{HeartbeatSpec, RestartSpec, RouteSpec, ServiceSpec, Spec};
+use lifesign_core::model::ServiceId;
+use lifesign_core::spec::{HeartbeatSpec, RestartSpec, RouteSpec, ServiceSpec, Spec, Terms, Unknown};
 use lifesign_core::time::{Mono, Now, Wall};
 use lifesign_lang::Lang;
 use lifesign_notify::{Context, Delivery};
 use lifesign_server::auth::{AccessTable, Digest, Privilege, Role, Token};
-use lifesign_server::engine::{Clock, Watch, Work};
+use lifesign_server::engine::{Clock, Work};
 use lifesign_server::enrol::Enrolment;
 use lifesign_server::limits::Limits;
 use lifesign_server::outbox::{Attempting, Deliver, Recipient};
@@ -100,24 +100,21 @@ pub fn told(ids: &[&str], receivers: &[&str]) -> Spec {
 }
 
 pub fn service(id: &str) -> ServiceSpec {
-    ServiceSpec {
-        id: ServiceId::new(id).unwrap(),
-        host: "web-01".into(),
-        unit: Some(format!("systemd {id}.service")),
-        heartbeat: Some(HeartbeatSpec {
-            interval: Duration::from_secs(60),
-            timeout: Duration::from_secs(180),
-            retries: 2,
-            ..HeartbeatSpec::never()
-        }),
-        job: None,
-        checks: Vec::new(),
-        depends_on: Vec::new(),
-        restart: Some(believe_at_once()),
-        alert_on_degraded: false,
-        severity: Severity::Critical,
-        start_grace: Duration::from_secs(60),
-    }
+    ServiceSpec::new(
+        ServiceId::new(id).unwrap(),
+        Terms {
+            unit: Some(format!("systemd {id}.service")),
+            heartbeat: Some(HeartbeatSpec {
+                interval: Duration::from_secs(60),
+                timeout: Duration::from_secs(180),
+                retries: 2,
+                ..HeartbeatSpec::never()
+            }),
+            restart: Some(believe_at_once()),
+            start_grace: Duration::from_secs(60),
+            ..Terms::on("web-01".into())
+        },
+    )
 }
 
 /// Restarts so late that no test sees it, and believes a new process at once.
@@ -171,11 +168,10 @@ impl House {
             clock,
             store,
             past,
-            watch: Watch {
-                spec: Arc::new(plan.spec),
-                create_unknown: plan.create_unknown.then(|| Arc::new(service("template"))),
-                most_created: 2,
-            },
+            spec: Arc::new(Spec {
+                unknown: plan.create_unknown.then(|| Unknown { terms: service("template").terms, most: 2 }),
+                ..plan.spec
+            }),
             recipients: plan.recipients,
             access: access(),
             peers: plan.peers,
@@ -358,9 +354,8 @@ fn load(next: NextConfiguration) -> Load {
     Arc::new(move || {
         let next = next.lock().unwrap().take().unwrap_or_else(|| Err(vec!["nothing prepared".to_owned()]));
         Box::pin(async move {
-            let watch = Watch { spec: Arc::new(next?), create_unknown: None, most_created: 0 };
             Ok(Fresh {
-                watch,
+                spec: Arc::new(next?),
                 recipients: Vec::new(),
                 access: access(),
                 peers: PeerTable::default(),

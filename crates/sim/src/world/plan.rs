@@ -7,7 +7,7 @@ use std::time::Duration;
 use lifesign_core::model::{CheckKind, ServiceId, Severity};
 use lifesign_core::spec::{
     CheckSpec, Comparison, Dependency, DetectorSpec, HeartbeatSpec, Mode, Profile, RestartSpec, RouteSpec,
-    RuleSpec, ServiceSpec, Spec,
+    RuleSpec, ServiceSpec, Spec, Terms,
 };
 use lifesign_core::time::Mono;
 
@@ -165,6 +165,7 @@ impl Plan {
             receivers: vec!["mail".into(), "hook".into()],
             routes: routes(&mut chance),
             confirmations_per_second: chance.one_of(&[200, 200, 5]),
+            unknown: None,
             services: specs,
         });
         let mut plan = Self { seed, faults, length, hosts, services, spec, planned: Vec::new() };
@@ -442,19 +443,20 @@ fn service(
         backoff_max: chance.scale(10 * SECOND, 120 * SECOND),
         prove_for: chance.scale(SECOND, 20 * SECOND),
     });
-    let spec = ServiceSpec {
-        id: id.clone(),
-        host: Arc::clone(&hosts[host].name),
-        unit: has_unit.then(|| format!("systemd s{n}.service")),
-        heartbeat: has_heart.then(|| heartbeat(chance)),
-        job: None,
-        checks: if has_checks { checks(chance) } else { Vec::new() },
-        depends_on,
-        restart,
-        alert_on_degraded: chance.happens(0.3),
-        severity: chance.one_of(&[Severity::Critical, Severity::Critical, Severity::Warning]),
-        start_grace: chance.scale(2 * SECOND, 30 * SECOND),
-    };
+    let spec = ServiceSpec::new(
+        id.clone(),
+        Terms {
+            unit: has_unit.then(|| format!("systemd s{n}.service")),
+            heartbeat: has_heart.then(|| heartbeat(chance)),
+            checks: if has_checks { checks(chance) } else { Vec::new() },
+            depends_on,
+            restart,
+            alert_on_degraded: chance.happens(0.3),
+            severity: chance.one_of(&[Severity::Critical, Severity::Critical, Severity::Warning]),
+            start_grace: chance.scale(2 * SECOND, 30 * SECOND),
+            ..Terms::on(Arc::clone(&hosts[host].name))
+        },
+    );
     let plan = ServicePlan {
         host,
         id,

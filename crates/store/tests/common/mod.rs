@@ -123,6 +123,7 @@ pub(crate) fn memory(name: &str, incident: Option<u64>) -> Memory {
         restarting: false,
         process: None,
         job: None,
+        created: false,
     }
 }
 

@@ -387,7 +387,11 @@ fn a_hosts_incident_is_acknowledged_like_any_other() {
 
 #[test]
 fn a_host_that_the_configuration_forgets_takes_its_incident_along() {
-    let heart = |name: &str| ServiceSpec { host: "h2".into(), ..with_heart(service(name)) };
+    let heart = |name: &str| {
+        let mut spec = with_heart(service(name));
+        spec.host = "h2".into();
+        spec
+    };
     let mut spec = one(with_heart(service("worker")));
     spec.services.extend(["a", "b", "c"].map(heart));
     let mut world = World::new(spec.clone());
@@ -422,6 +426,7 @@ fn an_operators_stop_is_remembered_over_a_restart_of_lifesign() {
         restarts: Vec::new(),
         restarting: false,
         process: None,
+        created: false,
         job: None,
     };
     let mut world =

@@ -33,7 +33,7 @@ pub(super) fn many(services: Vec<ServiceSpec>) -> Spec {
 }
 
 fn http(mut spec: ServiceSpec) -> ServiceSpec {
-    let mut with = with_check(service("x"), 0, 1).checks;
+    let mut with = with_check(service("x"), 0, 1).checks.clone();
     with[0].kind = CheckKind::Http;
     spec.checks.append(&mut with);
     spec

@@ -9,7 +9,9 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) fn job(schedule: Schedule, grace: Duration, max_runtime: Option<Duration>) -> Spec {
     let job = Some(JobSpec { schedule, grace, max_runtime });
-    Spec { services: vec![ServiceSpec { job, ..service("backup") }], ..Spec::default() }
+    let mut backup = service("backup");
+    backup.job = job;
+    Spec { services: vec![backup], ..Spec::default() }
 }
 
 pub(super) fn every(period: Duration, grace: Duration) -> Spec {

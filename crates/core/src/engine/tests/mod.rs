@@ -1,6 +1,7 @@
 //! The engine's story, step by step, on a clock made of numbers.
 
 mod corners;
+mod created;
 mod detection;
 mod edges;
 mod found;
@@ -19,7 +20,7 @@ use crate::effect::{AlertState, NotifyReason};
 use crate::evidence::{CheckOutcome, Component, FailKind, Phases, Process};
 use crate::model::{CheckKind, CheckState, Reason, Severity};
 use crate::spec::{
-    CheckSpec, Comparison, Dependency, HeartbeatSpec, RestartSpec, RuleSpec, ServiceSpec, Spec,
+    CheckSpec, Comparison, Dependency, HeartbeatSpec, RestartSpec, RuleSpec, ServiceSpec, Spec, Terms,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -180,19 +181,10 @@ impl World {
 }
 
 fn service(id: &str) -> ServiceSpec {
-    ServiceSpec {
-        id: ServiceId::new(id).unwrap(),
-        host: "web-01".into(),
-        unit: None,
-        heartbeat: None,
-        job: None,
-        checks: Vec::new(),
-        depends_on: Vec::new(),
-        restart: None,
-        alert_on_degraded: false,
-        severity: Severity::Critical,
-        start_grace: 5 * SECOND,
-    }
+    ServiceSpec::new(
+        ServiceId::new(id).unwrap(),
+        Terms { start_grace: 5 * SECOND, ..Terms::on("web-01".into()) },
+    )
 }
 
 fn with_heart(mut spec: ServiceSpec) -> ServiceSpec {
@@ -473,6 +465,7 @@ fn a_service_never_heard_stays_pending_and_one_heard_before_gets_its_fair_chance
         restarts: Vec::new(),
         restarting: false,
         process: None,
+        created: false,
         job: None,
     };
     let mut world =

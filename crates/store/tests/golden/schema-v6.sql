@@ -1,5 +1,5 @@
 -- application_id: Integer(1818653543)
--- user_version: Integer(5)
+-- user_version: Integer(6)
 -- journal_mode: Text("wal")
 CREATE INDEX incidents_by_end ON incidents (closed_at);
 CREATE INDEX incidents_by_service ON incidents (service, id);
@@ -50,7 +50,7 @@ CREATE TABLE memories (
     paused            INTEGER NOT NULL,  -- 1: a person holds alerts and restarts
     incident          INTEGER,           -- its open incident
     restarts          TEXT    NOT NULL   -- JSON array: times of restarts that count against the budget
-, silence INTEGER /* milliseconds for which lifesign has listened in vain */ NOT NULL DEFAULT 0, job TEXT /* JSON: due time awaited, runs going on and ended; null: it is no job */ NOT NULL DEFAULT 'null', restarting INTEGER /* 1: ordered, and its end was not seen */ NOT NULL DEFAULT 0, process TEXT /* JSON: number and the system's stamp of its start; null: none was seen */ NOT NULL DEFAULT 'null') STRICT, WITHOUT ROWID;
+, silence INTEGER /* milliseconds for which lifesign has listened in vain */ NOT NULL DEFAULT 0, job TEXT /* JSON: due time awaited, runs going on and ended; null: it is no job */ NOT NULL DEFAULT 'null', restarting INTEGER /* 1: ordered, and its end was not seen */ NOT NULL DEFAULT 0, process TEXT /* JSON: number and the system's stamp of its start; null: none was seen */ NOT NULL DEFAULT 'null', created INTEGER /* 1: its own heartbeat made it, and no configuration */ NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (
     -- Facts about this file: written_by (the lifesign that last opened it), created_at.
     -- PRAGMA user_version holds the number of the schema.
