@@ -41,10 +41,10 @@ const KEYS: [&str; 15] = [
 ];
 
 /// The times a sender may claim, in seconds: the years that RFC 3339 can write (and ours can print).
-const SECONDS: std::ops::RangeInclusive<f64> = -62_135_596_800.0..=253_402_207_200.0;
+pub(crate) const SECONDS: std::ops::RangeInclusive<f64> = -62_135_596_800.0..=253_402_207_200.0;
 
 /// The intervals a sender may announce, in seconds: up to a year, as in the configuration.
-const INTERVALS: std::ops::RangeInclusive<f64> = 0.001..=31_536_000.0;
+pub(crate) const INTERVALS: std::ops::RangeInclusive<f64> = 0.001..=31_536_000.0;
 
 /// A body that could be read.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 mod ack;
+pub mod batch;
 pub mod enrol;
 mod heartbeat;
 mod json;

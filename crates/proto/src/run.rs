@@ -11,7 +11,11 @@ use serde_json::value::RawValue;
 use crate::json::{self, Kind, cut};
 
 /// Longest run that can be told, in seconds: ten years.
-const LONGEST: f64 = 315_360_000.0;
+pub(crate) const LONGEST: f64 = 315_360_000.0;
+/// Exit codes of both systems.
+pub(crate) const CODES: std::ops::RangeInclusive<i64> = -2_147_483_648..=4_294_967_295;
+/// Signals of any system.
+pub(crate) const SIGNALS: std::ops::RangeInclusive<i64> = 1..=128;
 
 /// The keys of a run as they are met, in any order.
 #[derive(Debug, Default)]
@@ -31,13 +35,13 @@ impl Told {
         match key {
             "run" => self.phase = Some(phase(&text(raw)?)?),
             "run_id" => self.id = Some(id(&text(raw)?)?),
-            "exit_code" => self.code = Some(whole(raw, -2_147_483_648..=4_294_967_295)?),
+            "exit_code" => self.code = Some(whole(raw, CODES)?),
             "signal" => {
-                self.signal = i32::try_from(whole(raw, 1..=128)?).ok();
+                self.signal = i32::try_from(whole(raw, SIGNALS)?).ok();
             }
-            "start_error" => self.start_error = Some(last(text(raw)?)),
+            "start_error" => self.start_error = Some(last(&text(raw)?).to_owned()),
             "duration" => self.took = Some(duration(raw)?),
-            _ => self.output = Some(last(text(raw)?)),
+            _ => self.output = Some(last(&text(raw)?).to_owned()),
         }
         Ok(())
     }
@@ -97,13 +101,16 @@ fn phase(word: &str) -> Result<RunPhase, String> {
 }
 
 fn id(text: &str) -> Result<Arc<str>, String> {
+    wrong_id(text).map_or_else(|| Ok(text.into()), Err)
+}
+
+/// What is wrong with the id of a run; `None`: nothing.
+pub(crate) fn wrong_id(text: &str) -> Option<String> {
     if text.is_empty() || text.len() > MAX_RUN_ID {
-        return Err(format!("{} bytes of run id, expected 1 to {MAX_RUN_ID}", text.len()));
+        return Some(format!("{} bytes of run id, expected 1 to {MAX_RUN_ID}", text.len()));
     }
-    match text.chars().find(|c| !c.is_ascii_graphic()) {
-        Some(c) => Err(format!("{c:?} may not stand in a run id (visible ASCII)")),
-        None => Ok(text.into()),
-    }
+    let wrong = text.chars().find(|c| !c.is_ascii_graphic())?;
+    Some(format!("{wrong:?} may not stand in a run id (visible ASCII)"))
 }
 
 fn whole(raw: &RawValue, range: std::ops::RangeInclusive<i64>) -> Result<i64, String> {
@@ -131,15 +138,12 @@ fn duration(raw: &RawValue) -> Result<Duration, String> {
 }
 
 /// The end of `text`: what was written last says most.
-fn last(text: String) -> String {
-    if text.len() <= MAX_OUTPUT {
-        return text;
-    }
-    let mut from = text.len() - MAX_OUTPUT;
+pub(crate) fn last(text: &str) -> &str {
+    let mut from = text.len().saturating_sub(MAX_OUTPUT);
     while !text.is_char_boundary(from) {
         from += 1;
     }
-    text[from..].to_owned()
+    &text[from..]
 }
 
 #[cfg(test)]
@@ -149,9 +153,9 @@ mod tests {
     #[test]
     fn of_a_long_output_the_end_is_kept() {
         let text = format!("{}终", "x".repeat(MAX_OUTPUT - 1));
-        let kept = last(text);
+        let kept = last(&text);
         assert_eq!(kept.len(), MAX_OUTPUT);
         assert!(kept.ends_with("终"));
-        assert!(last(format!("{}a", "终".repeat(2000))).len() <= MAX_OUTPUT);
+        assert!(last(&format!("{}a", "终".repeat(2000))).len() <= MAX_OUTPUT);
     }
 }

@@ -1,8 +1,12 @@
-//! `POST /api/v1/heartbeats`.
+//! `POST /api/v1/heartbeats`, in JSON and as a batch of bytes.
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use lifesign_core::evidence::Beat;
+use lifesign_proto::batch::{self, Answer, HEARTBEATS};
 use lifesign_proto::{Ack, Acks, ItemError, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -106,47 +110,94 @@ fn statuses() -> Object {
 /// Send heartbeats
 ///
 /// The answer does not wait for the disk. In an array each heartbeat counts by itself; what is wrong
-/// with one stands in its acknowledgement.
+/// with one stands in its acknowledgement. `application/vnd.lifesign.heartbeats` is the same as bytes
+/// (`docs/heartbeats.md`), answered in kind, or in JSON to whoever accepts `application/json`.
 #[utoipa::path(
-    post, path = "/api/v1/heartbeats", tag = "heartbeats", request_body = Heartbeats,
+    post, path = "/api/v1/heartbeats", tag = "heartbeats",
+    request_body(content(
+        (Heartbeats = "application/json"), (Vec<u8> = "application/vnd.lifesign.heartbeats"),
+    )),
     security(("token" = ["write"])),
     responses(
-        (status = 200, description = "One acknowledgement for each heartbeat, in the same order", body = Acks),
-        (status = 400, description = "The body is not JSON; says where", body = Problem),
+        (status = 200, description = "One acknowledgement for each heartbeat, in the same order", content(
+            (Acks = "application/json"), (Vec<u8> = "application/vnd.lifesign.heartbeats"),
+        )),
+        (status = 400, description = "The body is not JSON, or no batch; says where", body = Problem),
         (status = 404, description = "The service of a lone heartbeat does not exist", body = Problem),
         (status = 413, description = "The body is too large", body = Problem),
         (status = 422, description = "JSON, but no heartbeat; says what is wrong", body = Problem),
         (status = 429, description = "More than the configured rate; Retry-After says when", body = Problem),
     )
 )]
-pub(super) async fn post(State(state): State<AppState>, Body(body): Body) -> Result<Json<Acks>, Failure> {
-    let sent = lifesign_proto::read(&body, &state.limits.heartbeats).map_err(|error| {
+pub(super) async fn post(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, Failure> {
+    let limits = &state.limits.heartbeats;
+    let is_batch = names(&headers, &CONTENT_TYPE, HEARTBEATS);
+    let read = if is_batch {
+        batch::read(&body, limits).map_err(|error| error.problem())
+    } else {
+        lifesign_proto::read(&body, limits).map_err(|error| error.problem())
+    };
+    let sent = read.map_err(|problem| {
         state.refuse_beats("invalid", 1);
-        Failure::from(error.problem())
+        Failure::from(problem)
     })?;
-    let read: Vec<Beat> = sent.beats.iter().filter_map(|beat| beat.as_ref().ok().cloned()).collect();
-    let mut taken = state.take_beats(read).await?.into_iter();
-    let mut acks = Vec::with_capacity(sent.beats.len());
-    for beat in sent.beats {
-        let ack = match beat {
-            // There is one answer for each heartbeat that could be read.
-            Ok(beat) => match taken.next() {
-                Some(Ok(now)) => Ok(Ack::accepted(beat.service, now)),
-                Some(Err(not_taken)) => Err(Refused::NotTaken(not_taken)),
-                None => Err(Refused::NotTaken(NotTaken::Unknown(beat.service))),
-            },
-            Err(error) => {
-                state.refuse_beats("invalid", 1);
-                Err(Refused::Invalid(error))
-            }
-        };
-        match ack {
+    let is_array = sent.array;
+    let judged = take(&state, sent.beats).await?;
+    if is_batch && !names(&headers, &ACCEPT, "application/json") {
+        let answers: Vec<Answer> = judged.iter().map(in_kind).collect();
+        return Ok(([(CONTENT_TYPE, HEARTBEATS)], batch::write_answer(&answers)).into_response());
+    }
+    let mut acks = Vec::with_capacity(judged.len());
+    for judged in judged {
+        match judged {
             Ok(ack) => acks.push(ack),
-            Err(refused) if sent.array => acks.push(refused.into_ack()),
+            Err(refused) if is_array => acks.push(refused.into_ack()),
             Err(refused) => return Err(refused.into_failure()),
         }
     }
-    Ok(Json(Acks { acks }))
+    Ok(Json(Acks { acks }).into_response())
+}
+
+/// Hands on what could be read. There is one answer for each heartbeat.
+async fn take(
+    state: &AppState,
+    sent: Vec<Result<Beat, ItemError>>,
+) -> Result<Vec<Result<Ack, Refused>>, Failure> {
+    let read: Vec<Beat> = sent.iter().filter_map(|beat| beat.as_ref().ok().cloned()).collect();
+    let mut taken = state.take_beats(read).await?.into_iter();
+    let judged = sent.into_iter().map(|beat| match beat {
+        Ok(beat) => match taken.next() {
+            Some(Ok(now)) => Ok(Ack::accepted(beat.service, now)),
+            Some(Err(not_taken)) => Err(Refused::NotTaken(not_taken)),
+            None => Err(Refused::NotTaken(NotTaken::Unknown(beat.service))),
+        },
+        Err(error) => {
+            state.refuse_beats("invalid", 1);
+            Err(Refused::Invalid(error))
+        }
+    });
+    Ok(judged.collect())
+}
+
+/// Whether a header names this media type, parameters aside.
+fn names(headers: &HeaderMap, header: &HeaderName, media_type: &str) -> bool {
+    let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
+    let mut named = values.flat_map(|value| value.split(',')).filter_map(|one| one.split(';').next());
+    named.any(|named| named.trim().eq_ignore_ascii_case(media_type))
+}
+
+/// What became of a heartbeat, in a byte.
+fn in_kind(judged: &Result<Ack, Refused>) -> Answer {
+    match judged {
+        Ok(ack) => ack.state.map_or(Answer::Unknown, Answer::Taken),
+        Err(Refused::Invalid(_)) => Answer::Invalid,
+        Err(Refused::NotTaken(NotTaken::Unknown(_))) => Answer::Unknown,
+        Err(Refused::NotTaken(NotTaken::TooFast(..))) => Answer::TooFast,
+    }
 }
 
 /// Why a heartbeat did not count.

@@ -210,19 +210,23 @@ impl House {
         self.request(request, body).await
     }
 
-    pub async fn request(&self, request: http::request::Builder, body: &str) -> Reply {
+    pub async fn request(&self, request: http::request::Builder, body: impl AsRef<[u8]>) -> Reply {
         Reply::of(self.open_stream(request, body).await).await
     }
 
     /// Sends a request and returns the answer with its body still to come.
-    pub async fn open_stream(&self, request: http::request::Builder, body: &str) -> http::Response<Incoming> {
+    pub async fn open_stream(
+        &self,
+        request: http::request::Builder,
+        body: impl AsRef<[u8]>,
+    ) -> http::Response<Incoming> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let request = request
             .header("host", self.address.to_string())
-            .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+            .body(Full::new(Bytes::copy_from_slice(body.as_ref())))
             .unwrap();
         sender.send_request(request).await.unwrap()
     }
