@@ -24,7 +24,7 @@ pub struct Assignment {
     pub unit: Option<UnitKind>,
     /// How often its systemd unit says `WATCHDOG=1` to systemd, where that is its heart.
     pub watchdog: Option<Duration>,
-    /// Its active checks, in the order of [`lifesign_core::spec::ServiceSpec::checks`].
+    /// Its active checks, in the order of [`lifesign_core::spec::Terms::checks`].
     pub checks: Vec<Check>,
 }
 

@@ -1,10 +1,11 @@
 //! What a new configuration changes: services come, stay under another specification, or go.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::rare::Rare;
 use super::service::{OpenIncident, Service};
 use super::{Answer, Engine, SNAPSHOT_SILENT, Turn, Wake, jobs, judge};
 use crate::check::CheckRun;
@@ -24,6 +25,10 @@ impl Engine {
         self.dispatcher.configure(&spec.routes, &spec.receivers);
         self.budget.configure(turn.now, spec.confirmations_per_second);
         let mut order = Vec::with_capacity(spec.services.len());
+        let more = spec.services.len().saturating_sub(self.order.len());
+        self.services.reserve_exact(more);
+        self.hearts.reserve_exact(more);
+        self.by_id.reserve(more);
         for service in &spec.services {
             let ix = match self.by_id.get(&service.id).copied() {
                 Some(ix) => {
@@ -58,7 +63,8 @@ impl Engine {
         for ix in self.order.clone() {
             self.reconsider(ix, turn);
         }
-        self.past.clear();
+        // Not cleared: what it held of a million services would be held for ever.
+        self.past = HashMap::new();
         self.forget_lost_incidents(turn);
     }
 
@@ -130,7 +136,10 @@ impl Engine {
             }
             service.last_beat = memory.last_heartbeat_at;
             service.remembered_beat = memory.last_heartbeat_at;
-            service.remedy.restore(memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at))));
+            if !memory.restarts.is_empty() {
+                let restarts = memory.restarts.iter().map(|at| turn.now.back(turn.wall.since(*at)));
+                service.remedy.restore(restarts);
+            }
             if memory.restarting {
                 // Its stop may be our own, ordered by a life that did not see its end.
                 service.remedy.resume(turn.now);
@@ -143,8 +152,8 @@ impl Engine {
                 service.state = memory.state;
                 service.reason = memory.reason;
                 service.since = memory.since;
-                service.detail = "as it was before lifesign started".to_owned();
-                service.incident = Some(OpenIncident { record, timeline, process: None });
+                service.detail = "as it was before lifesign started".into();
+                service.incident = Some(Box::new(OpenIncident { record, timeline, process: None }));
             } else if memory.state == State::Down && memory.reason == Some(Reason::StoppedByOperator) {
                 service.state = memory.state;
                 service.reason = memory.reason;
@@ -163,7 +172,9 @@ impl Engine {
             // listened in vain counts: frequent restarts must not hide a death.
             if memory.last_heartbeat_at.is_some() && on(Rule::RememberHeard) {
                 waited = memory.silence;
-                service.former_process = memory.process;
+                if memory.process.is_some() {
+                    service.unit.former_process = memory.process;
+                }
                 service.remembered_silence = memory.silence;
                 grace = turn.now + judge::chance_after(spec, waited);
             }
@@ -179,7 +190,7 @@ impl Engine {
         if !first_seen {
             let service = &self.services[ix.0 as usize];
             let detail = self.describe(ix.0 as usize, service.state, service.reason, turn.now);
-            self.services[ix.0 as usize].detail = detail;
+            self.services[ix.0 as usize].detail = detail.into();
         } else if spec.job.is_some() {
             // A restart must not put off its first due time.
             self.remember(ix, turn);
@@ -204,10 +215,11 @@ impl Engine {
             })
             .collect();
         if service.spec.unit != spec.unit {
-            service.unit = None;
-            service.unit_facts = None;
-            service.process = None;
-            service.former_process = None;
+            let process_since = service.unit.process_since;
+            service.unit = Rare::default();
+            if spec.unit.is_some() {
+                service.unit.process_since = process_since;
+            }
         }
         let moment = jobs::moment(&self.clock, turn);
         match (&mut service.job, spec.job.clone()) {
@@ -226,7 +238,9 @@ impl Engine {
         self.close_incident(ix, why, turn);
         let service = &mut self.services[ix.0 as usize];
         service.watched = false;
-        service.remedy.rest();
+        if let Some(remedy) = service.remedy.written() {
+            remedy.rest();
+        }
         let was_created = std::mem::take(&mut service.created);
         let (id, state) = (service.spec.id.clone(), service.state);
         self.count(state, -1);

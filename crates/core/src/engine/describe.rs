@@ -52,6 +52,7 @@ impl Engine {
             (State::Down, Some(Reason::StoppedByOperator)) => "somebody ordered it to stop".to_owned(),
             (State::Down, Some(Reason::Hung)) => {
                 let runs = service
+                    .unit
                     .process
                     .map_or("it runs".to_owned(), |process| format!("it runs (pid {})", process.pid));
                 if let (HeartEvidence::Stuck, Some((count, since))) =
@@ -82,7 +83,7 @@ impl Engine {
             }
             (State::Down, Some(Reason::MissedHeartbeat)) | (State::Suspect, _) => silence(),
             (State::Down, Some(Reason::Exited | Reason::Crashed | Reason::Killed | Reason::StartFailed)) => {
-                match service.unit.as_ref().map(|(_, report)| &report.state) {
+                match service.unit.report.as_ref().map(|(_, report)| &report.state) {
                     Some(UnitState::Stopped { exit, .. }) => exit_words(exit),
                     Some(UnitState::NotFound) => "the system knows no unit of this name".to_owned(),
                     _ => "it does not run".to_owned(),

@@ -123,8 +123,12 @@ impl Engine {
             let since = words(now.wall.since(service.since));
             let because = service.reason.map_or(String::new(), |reason| format!(" ({reason})"));
             let text = format!("It is {state}{because} for {since}: {}.", service.detail);
-            let args =
-                [("state", state), ("reason", reason), ("since", since), ("detail", service.detail.clone())];
+            let args = [
+                ("state", state),
+                ("reason", reason),
+                ("since", since),
+                ("detail", service.detail.to_string()),
+            ];
             facts.add(About::Verdict, "verdict", &args, text);
         }
         if service.flaps.is_flapping() {
@@ -149,7 +153,7 @@ impl Engine {
         let service = &self.services[index];
         if let Some(unit) = &service.spec.unit {
             let unit = unit.clone();
-            match service.unit.as_ref().map(|(_, report)| report) {
+            match service.unit.report.as_ref().map(|(_, report)| report) {
                 None => {
                     let text = format!("Unit {unit}: nobody has looked yet.");
                     facts.add(About::Evidence, "unit-waiting", &[("unit", unit)], text);
@@ -251,7 +255,7 @@ impl Engine {
                 facts.add(About::Evidence, "heart-silent", &[("ago", ago)], text);
             }
             HeartEvidence::Failing => {
-                let message = service.beat_message.clone().unwrap_or_default();
+                let message = service.beat_message.as_deref().unwrap_or_default().to_owned();
                 let text = format!("Its last heartbeat says that it fails: {message}");
                 facts.add(About::Evidence, "heart-failing", &[("message", message)], text);
             }

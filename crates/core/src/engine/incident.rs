@@ -31,7 +31,7 @@ impl Engine {
         // While it is being looked into, the truth that ends the flapping is not known yet.
         let known =
             matches!(service.state, State::Up | State::Degraded | State::Down) || !on(Rule::FlapsKnown);
-        if known && self.services[index].flaps.settle(turn.now) {
+        if known && self.services[index].flaps.written().is_some_and(|flaps| flaps.settle(turn.now)) {
             self.end_flapping(index, bad, turn);
         }
         let service = &self.services[index];
@@ -56,15 +56,15 @@ impl Engine {
             (State::Up | State::Degraded, _)
                 if !bad && !service.flaps.is_flapping() && on(Rule::CloseWell) =>
             {
-                if service.process == open.process || !on(Rule::Prove) {
+                if service.unit.process == open.process || !on(Rule::Prove) {
                     self.close_incident(ix, "it recovered by itself", turn);
-                } else if turn.now >= service.process_since + judge::prove_for(&service.spec)
+                } else if turn.now >= service.unit.process_since + judge::prove_for(&service.spec)
                     && service.has_risen(self.hearts[index].beats(), self.hearts[index].rise())
                 {
-                    let process = service.process.map_or("the new process".to_owned(), |process| {
+                    let process = service.unit.process.map_or("the new process".to_owned(), |process| {
                         format!("the new process (pid {})", process.pid)
                     });
-                    let lived = words(turn.now.since(service.process_since));
+                    let lived = words(turn.now.since(service.unit.process_since));
                     self.note(
                         ix,
                         "proven",
@@ -96,12 +96,15 @@ impl Engine {
         };
         let detail = service.detail.clone();
         let ix = service.ix;
-        service.remedy.attempts = 0;
+        if let Some(remedy) = service.remedy.written() {
+            remedy.attempts = 0;
+        }
         turn.out.push(Effect::Incident(record.clone()));
         let begins_to_flap = service.flaps.add(turn.now);
         let alert =
             if begins_to_flap { flapping(&record) } else { incident_alert("ServiceDown", &record, &detail) };
-        service.incident = Some(OpenIncident { record, timeline: Vec::new(), process: service.process });
+        let process = service.unit.process;
+        service.incident = Some(Box::new(OpenIncident { record, timeline: Vec::new(), process }));
         self.note(ix, "opened", detail, turn);
         if begins_to_flap {
             let detail = "it goes down again and again; nobody is told of each time, only how it ends";
@@ -134,7 +137,9 @@ impl Engine {
     pub(super) fn close_incident(&mut self, ix: ServiceIx, why: &str, turn: &mut Turn<'_>) {
         let service = &mut self.services[ix.0 as usize];
         let Some(mut open) = service.incident.take() else { return };
-        service.remedy.rest();
+        if let Some(remedy) = service.remedy.written() {
+            remedy.rest();
+        }
         let entry = TimelineEntry { at: turn.wall, what: "closed".into(), detail: why.to_owned() };
         turn.out.push(Effect::Timeline { incident: open.record.id, entry });
         open.record.closed_at = Some(turn.wall);

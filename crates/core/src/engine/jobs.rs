@@ -28,7 +28,7 @@ impl Engine {
         service.last_beat = service.last_beat.max(Some(turn.wall.back(beat.age)));
         service.note_skew(beat.sent_at, turn.wall);
         if beat.message.is_some() {
-            service.beat_message = beat.message;
+            service.beat_message = beat.message.map(Into::into);
         }
         let ix = service.ix;
         self.reconsider(ix, turn);
@@ -41,7 +41,7 @@ impl Engine {
                 // Another failure of the same kind, or another success, is no change of state.
                 let service = &self.services[index];
                 let detail = self.describe(index, service.state, service.reason, turn.now);
-                self.services[index].detail = detail;
+                self.services[index].detail = detail.into();
                 if let Some(last) = last {
                     self.note(ix, "evidence", format!("a run ended: {}", ending(&last)), turn);
                 }

@@ -211,7 +211,7 @@ impl Engine {
         service.reason = reason;
         service.fails = fails;
         service.since = turn.wall;
-        service.detail.clone_from(&detail);
+        service.detail = detail.as_str().into();
         let ix = service.ix;
         turn.out.push(Effect::Transition(Transition {
             at: turn.wall,

@@ -2,7 +2,7 @@
 //!
 //! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in it;
 //! `clock` the engine's own time; `budget` how much may be asked at suspicion; `hosts` the table of hosts; [`service`] one service and its
-//! evidence; `jobs` its runs where it is a job; `judge` the states that follow from it; `topology` what many silent services say about their
+//! evidence; `jobs` its runs where it is a job; `judge` the states that follow from it; `rare` how what few services need is kept; `topology` what many silent services say about their
 //! hosts; `incident` and `restart` what is made of a state; `rules` the metric rules; `views`, `explain` and
 //! `describe` what people see.
 //!
@@ -19,6 +19,7 @@ mod hosts;
 mod incident;
 mod jobs;
 mod judge;
+mod rare;
 mod restart;
 mod rules;
 mod service;
@@ -66,6 +67,8 @@ const SNAPSHOT: Duration = Duration::from_secs(30);
 const SNAPSHOT_SILENT: Duration = Duration::from_secs(5);
 /// A wall clock that moves by this many milliseconds beside the monotonic one has stepped (or drifted so far).
 const WALL_STEP_MS: u64 = 1000;
+/// So many heartbeats are looked ahead at: more than a core can wait for at once, few enough to stay in its cache.
+const TOGETHER: usize = 64;
 /// Most metrics kept for one service or host; further names are ignored.
 pub const MAX_METRICS: usize = 256;
 
@@ -183,6 +186,44 @@ impl Engine {
 
     /// Takes one input and appends what has to be done.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) -> Answer {
+        let mut turn = self.begin_turn(now, out);
+        let answer = self.take(input, &mut turn);
+        self.end_turn(&mut turn);
+        answer
+    }
+
+    /// Takes heartbeats that came together, and appends what has to be done; each has its answer, in the same order.
+    /// As if each was a step of its own, but for deadlines that pass at this very moment: they wait for the last of them.
+    pub fn step_beats(&mut self, now: Now, beats: Vec<Beat>, out: &mut Vec<Effect>) -> Vec<Answer> {
+        let mut turn = self.begin_turn(now, out);
+        let mut answers = Vec::with_capacity(beats.len());
+        let mut beats = beats.into_iter();
+        while !beats.as_slice().is_empty() {
+            if beats.len() > 1 {
+                self.warm_up(beats.as_slice());
+            }
+            answers.extend(beats.by_ref().take(TOGETHER).map(|beat| self.beat(beat, &mut turn)));
+        }
+        self.end_turn(&mut turn);
+        answers
+    }
+
+    /// Looks at what the next heartbeats will change, so that the memory of all of it is on its way at once: with many
+    /// services each of them lies far from the caches, and waiting for one after the other is most of a heartbeat's cost.
+    fn warm_up(&self, beats: &[Beat]) {
+        let mut places = [usize::MAX; TOGETHER];
+        for (place, beat) in places.iter_mut().zip(beats) {
+            *place = self.find(beat.service.as_str()).unwrap_or(usize::MAX);
+        }
+        let known = || places.iter().copied().filter(|place| *place != usize::MAX);
+        let mut seen = 0;
+        for place in known() {
+            seen ^= self.hearts[place].warmth() ^ self.services[place].warmth();
+        }
+        std::hint::black_box(seen);
+    }
+
+    fn begin_turn<'a>(&mut self, now: Now, out: &'a mut Vec<Effect>) -> Turn<'a> {
         let (virtual_now, stall) = self.clock.advance(now.mono);
         let mut turn = Turn { now: virtual_now, wall: now.wall, out };
         if let Some(stall) = stall.filter(|stall| *stall >= NOTABLE_STALL) {
@@ -194,36 +235,42 @@ impl Engine {
         if let Some(stall) = stall {
             self.jobs_were_unheard(stall, &mut turn);
         }
-        let answer = match input {
+        turn
+    }
+
+    fn take(&mut self, input: Input, turn: &mut Turn<'_>) -> Answer {
+        match input {
             Input::Configure(spec) => {
-                self.configure(&spec, &mut turn);
+                self.configure(&spec, turn);
                 Answer::Done
             }
-            Input::Beat(beat) => self.beat(beat, &mut turn),
-            Input::Unit { service, report } => self.on_unit(&service, report, &mut turn),
+            Input::Beat(beat) => self.beat(beat, turn),
+            Input::Unit { service, report } => self.on_unit(&service, report, turn),
             Input::UnitFacts { service, facts } => self.on_unit_facts(&service, facts),
-            Input::Check { service, check, report } => self.on_check(&service, check, report, &mut turn),
+            Input::Check { service, check, report } => self.on_check(&service, check, report, turn),
             Input::Host(sample) => {
-                self.on_host(sample, &mut turn);
+                self.on_host(sample, turn);
                 Answer::Done
             }
             Input::Link { host, connected } => {
-                self.on_link(&host, connected, &mut turn);
+                self.on_link(&host, connected, turn);
                 Answer::Done
             }
-            Input::Late { age, input } => self.on_late(age, *input, &mut turn),
-            Input::ActionDone(report) => self.on_action(report, &mut turn),
-            Input::Order { by, order } => self.on_order(&by, &order, &mut turn),
+            Input::Late { age, input } => self.on_late(age, *input, turn),
+            Input::ActionDone(report) => self.on_action(report, turn),
+            Input::Order { by, order } => self.on_order(&by, &order, turn),
             Input::Delivery(report) => {
-                self.on_delivery(&report, &mut turn);
+                self.on_delivery(&report, turn);
                 Answer::Done
             }
             Input::Tick => Answer::Done,
-        };
-        self.run_timers(&mut turn);
+        }
+    }
+
+    fn end_turn(&mut self, turn: &mut Turn<'_>) {
+        self.run_timers(turn);
         self.drop_stale_timers();
         self.dispatcher.flush(turn.now, turn.wall, turn.out);
-        answer
     }
 
     /// What is remembered in wall time is written anew when that clock steps, or the next life would take
@@ -326,8 +373,8 @@ impl Engine {
     fn prove_deadline(&self, index: usize) -> Option<Mono> {
         let service = &self.services[index];
         let open = service.incident.as_ref()?;
-        (service.process != open.process)
-            .then(|| service.process_since + judge::prove_for(&service.spec))
+        (service.unit.process != open.process)
+            .then(|| service.unit.process_since + judge::prove_for(&service.spec))
             .filter(|at| *at > self.clock.now())
     }
 
@@ -381,8 +428,8 @@ impl Engine {
         let status_changed = service.beat_status != beat.status;
         service.beat_status = beat.status;
         service.note_skew(beat.sent_at, turn.wall);
-        if beat.message.is_some() {
-            service.beat_message = beat.message;
+        if beat.message.is_some() && beat.message.as_deref() != service.beat_message.as_deref() {
+            service.beat_message = beat.message.map(Into::into);
         }
         let ix = service.ix;
         // A beat that changes nothing ends here: memory only.
@@ -418,8 +465,8 @@ impl Engine {
         if let UnitState::CouldNotLook(_) = report.state {
             // Changes no state: what was last seen stays true. Only who never saw anything is blind.
             let service = &mut self.services[index];
-            if service.unit.is_none() {
-                service.unit = Some((turn.wall, report));
+            if service.unit.report.is_none() {
+                service.unit.report = Some((turn.wall, report));
             }
             self.reconsider(ix, turn);
             return Answer::Done;
@@ -428,36 +475,37 @@ impl Engine {
         let report = self.excuse_no_history(index, report);
         let service = &mut self.services[index];
         if matches!(report.state, UnitState::Stopped { ordered: true, .. })
-            && turn.now < service.late_stop_until
+            && turn.now < service.unit.late_stop_until
             && on(Rule::LateStop)
         {
             // The stop of our own restart, told after its end. Once only, and the truth is asked for.
-            service.late_stop_until = Mono::ZERO;
+            service.unit.late_stop_until = Mono::ZERO;
             turn.out.push(Effect::LookNow(id.clone()));
             return Answer::Done;
         }
         match &report.state {
             UnitState::Stopped { ordered, .. } => {
-                service.stopped_by_us = running && (*ordered || service.stopped_by_us);
+                service.unit.stopped_by_us = running && (*ordered || service.unit.stopped_by_us);
             }
-            UnitState::Running(_) => service.stopped_by_us = false,
+            UnitState::Running(_) => service.unit.stopped_by_us = false,
             UnitState::Starting
             | UnitState::Stopping
             | UnitState::Paused
             | UnitState::NotFound
             | UnitState::CouldNotLook(_) => {}
         }
-        let before = service.unit.as_ref().map(|(_, last)| &last.state);
+        let before = service.unit.report.as_ref().map(|(_, last)| &last.state);
         let was_running = matches!(before, Some(UnitState::Running(_)));
         let was_stopped =
             before.is_some_and(|state| !matches!(state, UnitState::Running(_) | UnitState::CouldNotLook(_)));
         if let UnitState::Running(process) = report.state {
-            let another = service.process.is_some() && process.is_some() && process != service.process;
-            let first_sight = service.process.is_none();
+            let another =
+                service.unit.process.is_some() && process.is_some() && process != service.unit.process;
+            let first_sight = service.unit.process.is_none();
             let mut former = None;
             if process.is_some() {
-                service.process = process;
-                former = service.former_process.take();
+                service.unit.process = process;
+                former = service.unit.former_process.take();
             }
             if (another && on(Rule::NewProcess))
                 || (was_stopped && first_sight)
@@ -465,7 +513,7 @@ impl Engine {
             {
                 self.begin_anew(index, turn);
             } else if first_sight && (former.is_some() || !was_running) {
-                service.process_since = turn.now;
+                service.unit.process_since = turn.now;
                 // What earlier lives listened in vain to this very process counts, or frequent restarts of
                 // lifesign would hide that it hangs.
                 if former != process || !on(Rule::RememberProcess) {
@@ -478,7 +526,7 @@ impl Engine {
             }
         }
         let output = report.last_output.clone();
-        self.services[index].unit = Some((turn.wall, report));
+        self.services[index].unit.report = Some((turn.wall, report));
         self.reconsider(ix, turn);
         if let Some(output) = output.filter(|output| !output.trim().is_empty()) {
             self.note(ix, "output", output, turn);
@@ -491,8 +539,11 @@ impl Engine {
     /// failed, and a unit whose incident is open, are told otherwise.
     fn excuse_no_history(&self, index: usize, mut report: UnitReport) -> UnitReport {
         let service = &self.services[index];
-        let first_look =
-            service.unit.as_ref().is_none_or(|(_, last)| matches!(last.state, UnitState::CouldNotLook(_)));
+        let first_look = service
+            .unit
+            .report
+            .as_ref()
+            .is_none_or(|(_, last)| matches!(last.state, UnitState::CouldNotLook(_)));
         if let UnitState::Stopped { ordered, exit: Exit::Unseen } = &mut report.state
             && first_look
             && service.incident.is_none()
@@ -505,7 +556,7 @@ impl Engine {
     /// Another process runs: whatever was known of the old one proves nothing about it.
     fn begin_anew(&mut self, index: usize, turn: &mut Turn<'_>) {
         let service = &mut self.services[index];
-        service.process_since = turn.now;
+        service.unit.process_since = turn.now;
         service.beat_status = BeatStatus::Alive;
         service.progress = None;
         for check in &mut service.checks {
@@ -519,7 +570,7 @@ impl Engine {
         let Some(index) = self.find(id.as_str()) else { return Answer::NoSuchService };
         let service = &mut self.services[index];
         let in_grace =
-            service.spec.unit.is_some() && turn.now < service.process_since + service.spec.start_grace;
+            service.spec.unit.is_some() && turn.now < service.unit.process_since + service.spec.start_grace;
         let place = usize::from(check);
         let (Some(run), Some(spec)) = (service.checks.get_mut(place), service.spec.checks.get(place)) else {
             // A result of a check that a reload has just removed.
@@ -541,7 +592,7 @@ impl Engine {
         let Some(index) = self.find(service.as_str()) else { return Answer::NoSuchService };
         let service = &mut self.services[index];
         if service.spec.unit.is_some() {
-            service.unit_facts = Some(facts);
+            service.unit.facts = Some(facts);
         }
         Answer::Done
     }

@@ -63,7 +63,7 @@ impl Engine {
             }
             Step::Proving => {
                 if wanted {
-                    let lived = words(turn.now.since(service.process_since));
+                    let lived = words(turn.now.since(service.unit.process_since));
                     let detail =
                         format!("the new process did not prove itself: {} after {lived}", service.detail);
                     self.note(ix, "not_proven", detail, turn);
@@ -161,7 +161,7 @@ impl Engine {
         let ix = service.ix;
         let again = service.remedy.refuse(turn.now, service.spec.restart.as_ref(), why);
         // Nothing was touched: whoever has stopped it meanwhile, it was not us.
-        service.stopped_by_us = false;
+        service.unit.stopped_by_us = false;
         let detail = match again {
             Some(at) => format!("{why}; tried again in {}", words(at.since(turn.now))),
             None => why.to_owned(),
@@ -173,7 +173,7 @@ impl Engine {
 
     /// A restart is over: a report of its own stop may still be on its way.
     pub(super) fn expect_late_stop(&mut self, index: usize, now: Mono) {
-        self.services[index].late_stop_until = now + LATE_STOP;
+        self.services[index].unit.late_stop_until = now + LATE_STOP;
     }
 
     /// A restart that an earlier life ordered has shown its end, and nobody answers for it: what is stopped from now
@@ -203,14 +203,14 @@ impl Engine {
                 self.expect_late_stop(index, turn.now);
                 let service = &mut self.services[index];
                 service.remedy.step = if service.incident.is_some() { Step::Proving } else { Step::Idle };
-                service.stopped_by_us = false;
-                let process = process.or(service.process);
-                if process != service.process {
-                    service.process = process;
+                service.unit.stopped_by_us = false;
+                let process = process.or(service.unit.process);
+                if process != service.unit.process {
+                    service.unit.process = process;
                     self.begin_anew(index, turn);
                 }
                 let service = &mut self.services[index];
-                if let Some((at, report)) = &mut service.unit {
+                if let Some((at, report)) = &mut service.unit.report {
                     *at = turn.wall;
                     report.state = UnitState::Running(process);
                 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hosts::HostIx;
+use super::rare::Rare;
 use crate::check::CheckRun;
 use crate::effect::{Incident, Memory, TimelineEntry};
 use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitFacts, UnitReport, UnitState};
@@ -28,28 +29,13 @@ pub(super) struct OpenIncident {
     pub process: Option<Process>,
 }
 
-/// One service.
-#[derive(Debug)]
-pub(super) struct Service {
-    pub ix: ServiceIx,
-    pub host: HostIx,
-    pub spec: ServiceSpec,
-    /// False once the configuration no longer names it.
-    pub watched: bool,
-    /// Whether its own heartbeat made it, and no configuration.
-    pub created: bool,
-    /// Since when it does, in this life of lifesign.
-    pub watched_since: Mono,
-    pub state: State,
-    pub reason: Option<Reason>,
-    /// Whether those that need it must do without: it is down, or silent on a host that is gone.
-    pub fails: bool,
-    pub since: Wall,
-    pub detail: String,
-    /// The last report about the unit, and when it came.
-    pub unit: Option<(Wall, UnitReport)>,
-    /// What else the OS knows of the unit.
-    pub unit_facts: Option<Box<UnitFacts>>,
+/// What is known of a service's unit.
+#[derive(Debug, Default)]
+pub(super) struct Unit {
+    /// The last report about it, and when it came.
+    pub report: Option<(Wall, UnitReport)>,
+    /// What else the OS knows of it.
+    pub facts: Option<Box<UnitFacts>>,
     pub process: Option<Process>,
     /// The one that an earlier life of lifesign listened to, until `process` is seen in this one.
     pub former_process: Option<Process>,
@@ -59,40 +45,75 @@ pub(super) struct Service {
     pub stopped_by_us: bool,
     /// Until when one report of an ordered stop is taken for the late echo of our own restart.
     pub late_stop_until: Mono,
-    pub checks: Vec<CheckRun>,
-    pub last_beat: Option<Wall>,
-    /// What the last beat said of its sender.
-    pub beat_status: BeatStatus,
-    pub beat_message: Option<String>,
-    pub skew_ms: Option<i64>,
-    /// The last count of its work, and since when it has been that.
-    pub progress: Option<(u64, Mono)>,
-    /// Whether the sender hears us, where it says so.
-    pub hears: Option<bool>,
-    /// What is known of its runs, where it is a job.
-    pub job: Option<Box<Job>>,
-    pub metrics: Vec<(Arc<str>, f64)>,
-    pub paused: bool,
-    pub incident: Option<OpenIncident>,
-    pub remedy: Remedy,
-    /// Until when `excuse` still explains that it is down: what it needs has only just come back.
-    pub settle_until: Mono,
-    pub excuse: Reason,
-    pub flaps: Flaps,
-    /// Whether the agent that looks at its unit is gone.
-    pub host_lost: bool,
-    /// Since when its heart is late, while that counts for its host.
-    pub late_since: Option<Mono>,
+}
+
+/// One service. Laid out as written: what a heartbeat touches stands in the first two cache lines.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(super) struct Service {
     /// When the service's wake-up in the timer heap is armed; [`Mono::NEVER`]: it has none.
     pub armed: Mono,
+    /// What is known of its runs, where it is a job.
+    pub job: Option<Box<Job>>,
+    pub incident: Option<Box<OpenIncident>>,
+    pub last_beat: Option<Wall>,
+    pub ix: ServiceIx,
+    pub host: HostIx,
+    pub state: State,
+    pub reason: Option<Reason>,
+    /// What the last beat said of its sender.
+    pub beat_status: BeatStatus,
+    /// Whether the sender hears us, where it says so.
+    pub hears: Option<bool>,
+    pub paused: bool,
+    /// False once the configuration no longer names it.
+    pub watched: bool,
+    /// Whether its own heartbeat made it, and no configuration.
+    pub created: bool,
+    /// Whether those that need it must do without: it is down, or silent on a host that is gone.
+    pub fails: bool,
+    /// Whether the agent that looks at its unit is gone.
+    pub host_lost: bool,
+    /// What explains until `settle_until` that it is down.
+    pub excuse: Reason,
+
     /// Last beat written into the store, and the silence written with it.
     pub remembered_beat: Option<Wall>,
     pub remembered_silence: Duration,
+    /// The last count of its work, and since when it has been that.
+    pub progress: Option<(u64, Mono)>,
+
+    pub spec: ServiceSpec,
+    pub skew_ms: Option<i64>,
+    pub beat_message: Option<Box<str>>,
+    pub metrics: Vec<(Arc<str>, f64)>,
+    pub since: Wall,
+    pub detail: Box<str>,
+    /// Since when it is watched, in this life of lifesign.
+    pub watched_since: Mono,
+    /// Since when its heart is late, while that counts for its host.
+    pub late_since: Option<Mono>,
+    /// Until when `excuse` still explains that it is down: what it needs has only just come back.
+    pub settle_until: Mono,
+    pub checks: Vec<CheckRun>,
+    /// What is known of its unit, where it has one.
+    pub unit: Rare<Unit>,
+    pub remedy: Rare<Remedy>,
+    pub flaps: Rare<Flaps>,
 }
 
 impl Service {
+    /// A look at each cache line that a heartbeat touches.
+    pub(super) fn warmth(&self) -> u64 {
+        self.armed.as_nanos() ^ u64::from(self.remembered_silence.subsec_nanos())
+    }
+
     pub(super) fn new(ix: ServiceIx, host: HostIx, spec: ServiceSpec, now: Mono, wall: Wall) -> Self {
         let checks = vec![CheckRun::default(); spec.checks.len()];
+        let mut unit = Rare::<Unit>::default();
+        if spec.unit.is_some() {
+            unit.process_since = now;
+        }
         Self {
             ix,
             host,
@@ -104,14 +125,8 @@ impl Service {
             reason: None,
             fails: false,
             since: wall,
-            detail: "nothing heard yet".to_owned(),
-            unit: None,
-            unit_facts: None,
-            process: None,
-            former_process: None,
-            process_since: now,
-            stopped_by_us: false,
-            late_stop_until: Mono::ZERO,
+            detail: "nothing heard yet".into(),
+            unit,
             checks,
             last_beat: None,
             beat_status: BeatStatus::Alive,
@@ -123,10 +138,10 @@ impl Service {
             metrics: Vec::new(),
             paused: false,
             incident: None,
-            remedy: Remedy::default(),
+            remedy: Rare::default(),
             settle_until: Mono::ZERO,
             excuse: Reason::DependencyDown,
-            flaps: Flaps::default(),
+            flaps: Rare::default(),
             host_lost: false,
             late_since: None,
             armed: Mono::NEVER,
@@ -171,7 +186,7 @@ impl Service {
         if self.host_lost && on(Rule::LostAgent) {
             return UnitEvidence::Blind;
         }
-        let Some((_, report)) = &self.unit else { return UnitEvidence::Waiting };
+        let Some((_, report)) = &self.unit.report else { return UnitEvidence::Waiting };
         match &report.state {
             UnitState::Running(_) => UnitEvidence::Running,
             UnitState::Starting | UnitState::Stopping => UnitEvidence::Changing,
@@ -184,7 +199,7 @@ impl Service {
                 UnitEvidence::Changing
             }
             // Our own stop of a restart that then failed is nobody's wish.
-            UnitState::Stopped { ordered: true, .. } if self.stopped_by_us => {
+            UnitState::Stopped { ordered: true, .. } if self.unit.stopped_by_us => {
                 UnitEvidence::Stopped(Reason::StartFailed)
             }
             UnitState::Stopped { ordered, exit } => UnitEvidence::Stopped(stop_reason(*ordered, exit)),
@@ -260,7 +275,7 @@ impl Service {
             Some(Reason::Hung | Reason::MissedHeartbeat) => self.last_beat,
             Some(Reason::CheckFailed) => self.checks.iter().filter_map(CheckRun::bad_since).min(),
             Some(Reason::Exited | Reason::Crashed | Reason::Killed | Reason::StartFailed) => {
-                self.unit.as_ref().map(|(at, _)| *at)
+                self.unit.report.as_ref().map(|(at, _)| *at)
             }
             Some(
                 Reason::StoppedByOperator
@@ -296,7 +311,7 @@ impl Service {
             } else {
                 Duration::ZERO
             },
-            process: self.process.or(self.former_process),
+            process: self.unit.process.or(self.unit.former_process),
             paused: self.paused,
             incident: self.incident.as_ref().map(|open| open.record.id),
             restarts,

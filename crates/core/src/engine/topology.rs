@@ -237,6 +237,9 @@ impl Engine {
             self.host_returns(host, "its agent is connected again", true, turn);
         } else if !connected && !is_gone {
             self.host_goes(host, turn);
+        } else {
+            // A trouble of the network that an earlier life had seen may be over with it.
+            self.judge_network(turn);
         }
         for ix in self.hosts[host].services.clone() {
             self.services[ix.0 as usize].host_lost = !connected;
@@ -324,7 +327,14 @@ impl Engine {
         if !down && let Some(open) = self.network.incident.take() {
             self.close_group(open, "most hosts are heard again", turn);
             for ix in self.hosts.numbers() {
-                if self.host_is_gone(ix) {
+                let reach = self.hosts[ix].reach();
+                if !reach.gone {
+                    continue;
+                }
+                if reach.late == 0 && reach.link != Link::Lost {
+                    // It was only presumed, with a trouble of the network that an earlier life had seen.
+                    self.hosts.change(ix, |reach| reach.gone = false);
+                } else {
                     self.blame_host(ix, turn);
                 }
             }

@@ -90,7 +90,7 @@ impl Engine {
     }
 
     fn all_open(&self) -> impl Iterator<Item = &OpenIncident> {
-        let of_services = self.services.iter().filter_map(|service| service.incident.as_ref());
+        let of_services = self.services.iter().filter_map(|service| service.incident.as_deref());
         of_services.chain(self.group_incidents())
     }
 
@@ -107,9 +107,9 @@ impl Engine {
             checks: self.check_views(index),
             metrics: service.metrics.iter().cloned().collect(),
             incident_id: service.incident.as_ref().map(|open| open.record.id),
-            detail: service.detail.clone(),
+            detail: service.detail.to_string(),
             pid: match service.unit_evidence() {
-                UnitEvidence::Running => service.process.map(|process| process.pid),
+                UnitEvidence::Running => service.unit.process.map(|process| process.pid),
                 _ => None,
             },
             components: service.components().cloned().collect(),
@@ -133,19 +133,19 @@ impl Engine {
     pub(super) fn unit_view(&self, index: usize) -> Option<UnitView> {
         let service = &self.services[index];
         let name = service.spec.unit.as_ref()?.as_str().into();
-        let report = service.unit.as_ref().map(|(_, report)| report);
+        let report = service.unit.report.as_ref().map(|(_, report)| report);
         Some(UnitView {
             name,
             os: report.map(|report| report.os.clone()).unwrap_or_default(),
             notes: report.map(|report| report.notes.clone()).unwrap_or_default(),
-            facts: service.unit_facts.as_deref().cloned(),
+            facts: service.unit.facts.as_deref().cloned(),
         })
     }
 
     fn check_views(&self, index: usize) -> Vec<CheckView> {
         let service = &self.services[index];
         let unit = service.spec.unit.as_ref().map(|name| {
-            let (output, at) = match &service.unit {
+            let (output, at) = match &service.unit.report {
                 Some((at, report)) => match &report.state {
                     UnitState::CouldNotLook(why) => (why.clone(), Some(*at)),
                     _ => (report.os.clone(), Some(*at)),
@@ -179,7 +179,7 @@ impl Engine {
                 | HeartEvidence::Failing => CheckState::Fail,
                 HeartEvidence::None | HeartEvidence::Waiting | HeartEvidence::Stopping => CheckState::Pending,
             },
-            output: service.beat_message.clone().unwrap_or_default(),
+            output: service.beat_message.as_deref().unwrap_or_default().to_owned(),
             at: service.last_beat,
             phases: None,
         });

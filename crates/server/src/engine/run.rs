@@ -161,7 +161,7 @@ impl Running {
     fn answer(&mut self, now: Now, request: Request) {
         match request {
             Request::Beats(beats, answer) => {
-                let answers = beats.into_iter().map(|beat| self.beat(now, beat)).collect();
+                let answers = self.beats(now, beats);
                 // Whoever sent the beats may have gone; the beats count all the same.
                 let _ = answer.send(answers);
             }
@@ -179,14 +179,16 @@ impl Running {
         }
     }
 
-    fn beat(&mut self, now: Now, beat: Beat) -> Answer {
-        let created = self.engine.created();
-        let service = beat.service.clone();
-        let answer = self.step(now, Input::Beat(beat));
-        if self.engine.created() != created {
-            tracing::info!(%service, "Service created by its first heartbeat");
+    fn beats(&mut self, now: Now, beats: Vec<Beat>) -> Vec<Answer> {
+        self.figures.steps.inc();
+        self.turn.at = now.wall;
+        let before = self.engine.created();
+        let answers = self.engine.step_beats(now, beats, &mut self.turn.effects);
+        let services = self.engine.created().saturating_sub(before);
+        if services > 0 {
+            tracing::info!(services, "Services created by their first heartbeats");
         }
-        answer
+        answers
     }
 
     fn tell(&mut self, now: Now, input: Input) {

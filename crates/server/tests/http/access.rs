@@ -76,8 +76,8 @@ async fn only_what_the_contract_opens_is_open() {
     open.sort();
     // Clients of other monitors show their key or token in their own way.
     let peers = ["/api/push/{token}", "/api/push/{token}", "/api/v1/endpoints/{key}/external"];
-    // An enrolment shows its one-time token in the body.
-    let ours = ["/api/v1/enrolment", "/api/v1/openapi.json", "/livez", "/readyz"];
+    // An enrolment shows its one-time token in the body, an agent in a WebSocket its certificate inside.
+    let ours = ["/api/v1/enrolment", "/api/v1/link/websocket", "/api/v1/openapi.json", "/livez", "/readyz"];
     let expected: Vec<&str> = peers.into_iter().chain(ours).collect();
     assert_eq!(open, expected);
 }

@@ -411,5 +411,5 @@ fn what_is_known_of_the_unit_of_a_service_that_has_none_is_not_kept() {
     let mut world = World::new(one(with_heart(service("worker"))));
     let answer = world.give(Input::UnitFacts { service: id("worker"), facts: Box::default() });
     assert_eq!(answer, Answer::Done);
-    assert!(world.engine.services[0].unit_facts.is_none());
+    assert!(world.engine.services[0].unit.facts.is_none());
 }

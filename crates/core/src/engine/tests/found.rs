@@ -534,3 +534,38 @@ fn a_beat_out_of_a_spool_from_before_our_start_is_no_silence_that_we_listened_to
     third.pass(40 * SECOND);
     assert_ne!(third.state("orders").0, State::Down, "its chance is left");
 }
+
+#[test]
+fn the_end_of_a_trouble_of_the_network_blames_no_host_that_was_only_presumed_gone() {
+    // Seed 23534 of the simulation: a service of ours has crashed, the hosts beside ours are away.
+    let mut spec = one(with_heart(with_unit(service("ours"))));
+    for (name, host) in [("b", "web-02"), ("c", "web-03")] {
+        let mut other = with_unit(service(name));
+        other.host = host.into();
+        spec.services.push(other);
+    }
+    let link = |host: &str, connected| Input::Link { host: host.into(), connected };
+    let mut world = World::new(spec.clone());
+    world.running("ours", 1);
+    world.beat("ours");
+    for (host, name) in [("web-02", "b"), ("web-03", "c")] {
+        world.give(link(host, true));
+        world.running(name, 1);
+    }
+    world.killed("ours");
+    for host in ["web-02", "web-03"] {
+        world.give(link(host, false));
+    }
+    assert_eq!(world.opened(), ["ours", "host.web-02", "network"]);
+
+    let mut next = world.restarted(&spec, 2 * SECOND);
+    next.unit("ours", UnitState::Stopped { ordered: false, exit: Exit::Signal(9) });
+    next.pass(20 * SECOND);
+    for (host, name) in [("web-02", "b"), ("web-03", "c")] {
+        next.give(link(host, true));
+        next.running(name, 1);
+    }
+    let open: Vec<String> =
+        next.engine.open_incidents().iter().map(|incident| incident.service_id.to_string()).collect();
+    assert_eq!(open, ["ours"], "its host was there all the time");
+}

@@ -815,6 +815,45 @@ proptest! {
         prop_assert_eq!(over, closed);
     }
 
+    /// Heartbeats that are taken together do what they do one after the other.
+    #[test]
+    fn together_or_one_by_one_heartbeats_do_the_same(
+        rounds in prop::collection::vec((0u64..2500, prop::collection::vec((0u8..5, 0u8..6), 0..90)), 1..20)
+    ) {
+        let ids = ["a", "b", "c", "d", "nobody"];
+        let spec = || {
+            let services = ids[..4].iter().map(|id| with_heart(service(id))).collect();
+            Spec { services, receivers: vec!["hook".into()], ..Spec::default() }
+        };
+        let (mut one_by_one, mut together) = (World::new(spec()), World::new(spec()));
+        let mut answers = (Vec::new(), Vec::new());
+        for (millis, beats) in rounds {
+            let beats: Vec<Beat> = beats
+                .into_iter()
+                .map(|(which, what)| Beat {
+                    status: if what == 0 { BeatStatus::Fail } else { BeatStatus::Alive },
+                    progress: (what == 1).then_some(millis),
+                    message: (what == 2).then(|| "busy".to_owned()),
+                    ..Beat::alive(ServiceId::new(ids[usize::from(which)]).unwrap())
+                })
+                .collect();
+            for world in [&mut one_by_one, &mut together] {
+                world.pass(Duration::from_millis(millis));
+                world.give(Input::Tick);
+            }
+            answers.0.extend(beats.iter().map(|beat| one_by_one.give(Input::Beat(beat.clone()))));
+            let now = together.now();
+            answers.1.extend(together.engine.step_beats(now, beats, &mut together.effects));
+        }
+        prop_assert_eq!(answers.0, answers.1);
+        prop_assert_eq!(one_by_one.engine.services(one_by_one.now()), together.engine.services(together.now()));
+        // Only people are told of all of it at once, and not of what is over again in the same moment.
+        for world in [&mut one_by_one, &mut together] {
+            world.effects.retain(|effect| !matches!(effect, Effect::Notify(_)));
+        }
+        prop_assert_eq!(one_by_one.effects, together.effects);
+    }
+
     /// The same inputs give the same effects: that is what replay rests on.
     #[test]
     fn a_replay_gives_the_same_effects(events in prop::collection::vec(anything(), 1..60)) {
