@@ -232,6 +232,8 @@ record! {
         create_unknown: bool = false,
         /// Heartbeats a second of one service; more is answered with 429. One second's worth may come at once.
         rate_per_second: u32 [1..=100_000] = 100,
+        /// Address and port on which heartbeats in datagrams are heard, each with the MAC of a token that may write. None where unset.
+        udp: Option<SocketAddr>,
     }
 }
 

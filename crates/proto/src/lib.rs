@@ -7,6 +7,7 @@
 
 mod ack;
 pub mod batch;
+pub mod datagram;
 pub mod enrol;
 mod heartbeat;
 mod json;

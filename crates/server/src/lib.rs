@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod auth;
+mod datagram;
 pub mod engine;
 pub mod enrol;
 pub mod events;

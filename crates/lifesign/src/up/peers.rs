@@ -51,6 +51,14 @@ pub(super) fn table(config: &Configuration) -> PeerTable {
 /// Opens what is not on the port of the API.
 pub(super) async fn open(config: &Configuration) -> anyhow::Result<Sockets> {
     let mut sockets = Sockets::default();
+    if let Some(address) = config.heartbeats.udp {
+        let socket = UdpSocket::bind(address).await.with_context(|| {
+            format!(
+                "failed to listen on {address}; is another program there? Choose another `heartbeats.udp`"
+            )
+        })?;
+        sockets.heartbeats = Some(socket);
+    }
     if let Some(written) = &config.peers.statsd {
         let socket =
             UdpSocket::bind(written.listen).await.with_context(|| taken("statsd", written.listen))?;

@@ -58,7 +58,7 @@ pub(super) fn changed(old: &Configuration, new: &Configuration) -> Vec<&'static 
     compare!(changed, "log", Log, &old.log, new.log, [format, level, file, file_size, files], live []);
     compare!(
         changed, "heartbeats", Heartbeats, &old.heartbeats, new.heartbeats,
-        [], live [create_unknown, rate_per_second]
+        [udp], live [create_unknown, rate_per_second]
     );
     compare!(changed, "peers", Peers, &old.peers, new.peers, [statsd, zabbix], live[ping_keys, consul_from]);
     if old.trusted_proxies != new.trusted_proxies {
@@ -96,6 +96,7 @@ mod tests {
             ("agent: { host: other }", "agent.host"),
             ("agent: { local: { udp: \"127.0.0.1:7702\" } }", "agent.local.udp"),
             ("agent: { local: { touched: { a: ./note } } }\nservices: [ { id: a } ]", "agent.local.touched"),
+            ("heartbeats: { udp: \"127.0.0.1:7702\" }", "heartbeats.udp"),
             ("log: { level: debug }", "log.level"),
             ("log: { file: x.log }", "log.file"),
             ("peers: { statsd: { listen: \"127.0.0.1:8125\" } }", "peers.statsd"),

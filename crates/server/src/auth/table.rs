@@ -79,7 +79,7 @@ impl Digest {
         self.0.ct_eq(&Self::of(token).0).into()
     }
 
-    pub(super) const fn into_bytes(self) -> [u8; 32] {
+    pub(crate) const fn into_bytes(self) -> [u8; 32] {
         self.0
     }
 }
@@ -159,6 +159,11 @@ impl AccessTable {
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { entries })
+    }
+
+    /// Digests and whose they are.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Digest, &Caller)> {
+        self.entries.iter().map(|(digest, caller)| (*digest, caller))
     }
 
     /// The caller with this digest. Takes the same time whichever entry it is, or none.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::AppState;
 use crate::auth::{Digest, Keys};
+use crate::datagram;
 use crate::limits::Network;
 
 /// What clients of other monitors call the services.
@@ -75,6 +76,8 @@ impl Peers {
 /// What is opened for clients that do not speak HTTP.
 #[derive(Debug, Default)]
 pub struct Sockets {
+    /// Heartbeats in authenticated datagrams.
+    pub heartbeats: Option<UdpSocket>,
     /// StatsD and DogStatsD.
     pub statsd: Option<Opened<UdpSocket>>,
     /// Zabbix trapper.
@@ -99,14 +102,19 @@ impl<S> Opened<S> {
 impl Sockets {
     /// What serves them.
     pub(crate) fn components(self, state: &AppState) -> impl Iterator<Item = Component> + use<> {
-        let (for_statsd, for_zabbix) = (state.clone(), state.clone());
+        let (for_statsd, for_zabbix, for_heartbeats) = (state.clone(), state.clone(), state.clone());
+        let heartbeats = self.heartbeats.map(|socket| {
+            Component::essential("datagrams", move |ready, stop| {
+                datagram::serve(socket, for_heartbeats, ready, stop)
+            })
+        });
         let statsd = self.statsd.map(|opened| {
             Component::essential("statsd", move |ready, stop| statsd::serve(opened, for_statsd, ready, stop))
         });
         let zabbix = self.zabbix.map(|opened| {
             Component::essential("zabbix", move |ready, stop| zabbix::serve(opened, for_zabbix, ready, stop))
         });
-        statsd.into_iter().chain(zabbix)
+        heartbeats.into_iter().chain(statsd).chain(zabbix)
     }
 }
 

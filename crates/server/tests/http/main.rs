@@ -4,6 +4,7 @@
 mod access;
 mod batch;
 mod contract;
+mod datagrams;
 mod disk;
 mod document;
 mod events;

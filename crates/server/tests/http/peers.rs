@@ -341,6 +341,7 @@ async fn house_with_sockets(from: &str) -> (House, SocketAddr, SocketAddr) {
     let sockets = Sockets {
         statsd: Some(Opened { socket: udp, from: from.clone() }),
         zabbix: Some(Opened { socket: tcp, from }),
+        ..Sockets::default()
     };
     (House::build(Plan { peers: table(), sockets, ..Plan::default() }).await, statsd, zabbix)
 }
