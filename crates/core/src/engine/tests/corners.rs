@@ -540,3 +540,48 @@ fn a_restart_cut_short_by_our_own_end_is_no_operators_stop() {
     assert_eq!(second.state("web"), (State::Down, Some(Reason::StartFailed)));
     assert_eq!(second.actions().len(), 1, "and it is started again");
 }
+
+#[test]
+fn a_reload_may_take_a_units_watching_or_a_service_with_a_restart_ahead_away() {
+    let mut spec = one(with_restart(with_heart(with_unit(service("web"))), 3));
+    let mut world = World::new(spec.clone());
+    world.running("web", 1);
+    world.beat("web");
+    world.killed("web");
+    assert_eq!(world.engine.open_incidents().len(), 1);
+    // Its unit is no longer looked at: its heart alone tells.
+    spec.services[0].unit = None;
+    world.again(&spec);
+    world.beat("web");
+    assert_eq!(world.state("web").0, State::Up);
+    assert!(world.engine.service("web", world.now()).unwrap().unit.is_none());
+    spec.services.clear();
+    world.again(&spec);
+    world.pass(60 * SECOND);
+    assert_eq!(world.engine.open_incidents().len(), 0);
+    assert_eq!(world.actions().len(), 0, "what is not watched is not restarted");
+}
+
+#[test]
+fn a_trouble_of_the_network_can_be_acknowledged_and_a_reload_keeps_a_lost_host_lost() {
+    let mut spec = one(with_unit(service("a")));
+    let mut other = with_unit(service("b"));
+    other.host = "web-02".into();
+    spec.services.push(other);
+    let mut world = World::new(spec.clone());
+    let link = |host: &str, connected| Input::Link { host: host.into(), connected };
+    for host in ["web-01", "web-02"] {
+        world.give(link(host, true));
+    }
+    world.give(link("web-01", false));
+    world.again(&spec);
+    assert_eq!(world.opened(), ["host.web-01"], "a reload is no sign of life");
+    assert_eq!(world.engine.open_incidents().len(), 1);
+    world.give(link("web-02", false));
+    let network = world.engine.open_incidents().remove(0);
+    assert_eq!(network.service_id.as_str(), "network");
+    assert_eq!(world.order(Order::Acknowledge(network.id)), Answer::Done);
+    let (network, timeline) = world.engine.open_incident(network.id).unwrap();
+    assert!(network.acknowledged_by.is_some());
+    assert_eq!(timeline.last().unwrap().what.as_ref(), "acknowledged");
+}

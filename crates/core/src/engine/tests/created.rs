@@ -23,6 +23,13 @@ fn an_unknown_heartbeat_makes_a_service_while_there_is_room_and_it_is_wanted() {
     let named: Vec<_> = world.engine.services(world.now()).into_iter().map(|view| view.id).collect();
     assert_eq!(named, ["worker", "a", "b"].map(id));
 
+    // A reload changes how they are watched, and not that they are.
+    let mut slower = open_house(2);
+    slower.unknown = Some(Unknown { terms: with_check(with_heart(service("any")), 0, 1).terms, most: 2 });
+    world.give(Input::Configure(Arc::new(slower)));
+    assert_eq!(world.engine.created(), 2);
+    assert_eq!(world.engine.service("b", world.now()).unwrap().checks.len(), 2);
+
     world.give(Input::Configure(Arc::new(one(with_heart(service("worker"))))));
     assert_eq!(world.beat("a"), Answer::NoSuchService);
     assert_eq!(world.engine.counts().up, 0);
