@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: every benchmark prints a table with its ratios side by side.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::bail;
@@ -12,6 +13,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("scale", "lifesign-core"),
     ("detection", "lifesign-sim"),
     ("local", "lifesign-agent"),
+    ("ingest", "lifesign"),
 ];
 
 pub(crate) fn run(name: Option<&str>) -> anyhow::Result<()> {
@@ -24,6 +26,9 @@ pub(crate) fn run(name: Option<&str>) -> anyhow::Result<()> {
         if *bench == "local" {
             local()?;
         } else {
+            if *bench == "ingest" {
+                nginx()?;
+            }
             shell::step(
                 bench,
                 shell::cargo(&["bench", "--profile", "dist", "-p", package, "--bench", bench]),
@@ -31,6 +36,22 @@ pub(crate) fn run(name: Option<&str>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Installs nginx, which heartbeats over HTTP are measured against, and keeps its package from starting it as a service
+/// of this host: the bench starts one of its own.
+fn nginx() -> anyhow::Result<()> {
+    // How Debian's packages ask whether they may start what they install; 101 says no.
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+    let packages = ["nginx-light", "util-linux"];
+    if Path::new("/usr/sbin/nginx").exists() || Path::new(POLICY).exists() {
+        return shell::need_packages(&packages);
+    }
+    std::fs::write(POLICY, "#!/bin/sh\nexit 101\n")?;
+    let installed = shell::output(shell::command("chmod", &["755", POLICY]))
+        .and_then(|_| shell::need_packages(&packages));
+    std::fs::remove_file(POLICY)?;
+    installed
 }
 
 /// What this host hears and sees, on both systems: each local way, each death, and what watching costs. All tables come

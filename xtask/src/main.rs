@@ -35,7 +35,7 @@ enum Command {
     Check(check::Check),
     /// The benchmarks, as tables
     Bench {
-        /// Which: engine, detection, local; without it all
+        /// Which: engine, scale, detection, local, ingest; without it all
         name: Option<String>,
     },
     /// Browser tests alone, against a lifesign started for them
