@@ -111,6 +111,9 @@ pub enum Refusal {
     Configured(ServiceId),
 }
 
+/// How the id of an action begins that an agent did by itself, while no server heard it.
+pub const ALONE: &str = "alone-";
+
 /// How an action ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionReport {

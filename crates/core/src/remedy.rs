@@ -107,6 +107,11 @@ impl Remedy {
         self.step = Step::Running { id, until: now + ACTION_TIMEOUT };
     }
 
+    /// Somebody else restarted it: that is charged as well.
+    pub(crate) fn charge(&mut self, now: Mono) {
+        self.restarts.push_back(now);
+    }
+
     /// The restart under way was refused, and nothing was touched: as if it had never begun. Returns when it is tried
     /// again; one that a person ordered is not, that person has been told.
     pub(crate) fn refuse(&mut self, now: Mono, spec: Option<&RestartSpec>, why: &str) -> Option<Mono> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use support::{KILL_REASONS, Lifesign, free_port, kill_process, wait_for};
+use support::{Hook, KILL_REASONS, Lifesign, free_port, kill_process, wait_for};
 
 const TOKEN: &str = "the-agents-own-token";
 
@@ -50,11 +50,16 @@ struct Agent(Child);
 
 impl Agent {
     fn start(dir: &Path, host: &str, server: &str) -> Self {
+        Self::start_with(dir, host, server, "")
+    }
+
+    /// With `more` in its file.
+    fn start_with(dir: &Path, host: &str, server: &str, more: &str) -> Self {
         let folder = dir.join(host);
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("agent.yaml");
         let text = format!(
-            "agent: {{ host: {host}, server: \"{server}\", ca: ../ca.pem, token: \"${{env:AGENTS_TOKEN}}\" }}\n"
+            "agent: {{ host: {host}, server: \"{server}\", ca: ../ca.pem, token: \"${{env:AGENTS_TOKEN}}\" }}\n{more}"
         );
         std::fs::write(&file, text).unwrap();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
@@ -144,6 +149,49 @@ fn a_service_on_another_host_is_watched_restarted_and_lives_on_without_the_serve
     let agent = Agent::start(dir.path(), "web-01", &address);
     server.wait_for_state("web", "up", None);
     assert_eq!(wait_for("the process it left", || pid(&server, "web")), second);
+    end(&server, [agent]);
+}
+
+#[test]
+fn while_no_server_is_there_the_agent_restarts_and_tells_by_itself_and_the_next_server_takes_over() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let (listen, tls) = (free_port(), free_port());
+    let configuration = server(listen, tls);
+    let start = || {
+        Lifesign::start_with(dir.path(), &configuration, |command| {
+            command.env("AGENTS_TOKEN", TOKEN);
+        })
+    };
+    let first = start();
+    let mut hook = Hook::start();
+    let receivers = format!("receivers: [ {{ name: hook, webhook: {{ url: \"{}\" }} }} ]\n", hook.url)
+        + "routes: [ { receivers: [hook], group_wait: 100ms } ]\n";
+    let agent = Agent::start_with(dir.path(), "web-01", &format!("https://localhost:{tls}"), &receivers);
+    let killed = wait_for("its process", || pid(&first, "web"));
+    first.kill();
+    let said = || std::fs::read_to_string(dir.path().join("web-01").join("log")).unwrap_or_default();
+    wait_for("the agent to be alone", || said().contains("No server hears this agent").then_some(()));
+
+    // Nobody else is there who could.
+    kill_process(killed);
+    let told = hook.wait_for("web", 2);
+    let statuses: Vec<&serde_json::Value> = told.iter().map(|(_, body)| &body["status"]).collect();
+    assert_eq!(statuses, ["firing", "resolved"], "{told:?}");
+    assert_eq!(told[0].1["commonLabels"]["host"], "web-01");
+    assert_eq!(said().matches("it restarts by itself").count(), 1, "{}", said());
+
+    // The next server finds the new process, hears that it was restarted, and does not do it again.
+    let server = start();
+    let second = wait_for("another process", || pid(&server, "web").filter(|pid| *pid != killed));
+    wait_for("the audit log to say so", || {
+        let mine = |entry: &&serde_json::Value| entry["action"] == "restart" && entry["target"] == "web";
+        let audit = server.all("/api/v1/audit");
+        let all: Vec<_> = audit.iter().filter(mine).collect();
+        assert!(all.len() <= 1, "{all:?}");
+        all.iter().any(|entry| entry["by"] == "agent on web-01").then_some(())
+    });
+    assert_eq!(wait_for("the same process", || pid(&server, "web")), second);
     end(&server, [agent]);
 }
 

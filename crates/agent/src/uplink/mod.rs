@@ -4,6 +4,7 @@
 //! sent. While a server hears us, evidence goes to it as it comes; while none does, it goes to the [`spool`], and from
 //! there to the server later, as history.
 
+mod alone;
 mod dial;
 mod spool;
 
@@ -15,8 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lifesign_component::{Component, Error, Ready, Stop};
+use lifesign_core::effect::{Action, Notification};
 use lifesign_core::input::Input;
-use lifesign_core::model::HostName;
+use lifesign_core::model::{HostName, ServiceId};
+use lifesign_core::spec::Spec;
 use lifesign_core::time::{Mono, Now};
 use lifesign_proto::link::{
     Effect, Event, Frame, Framer, Hello, NEWEST_VERSION, OLDEST_VERSION, Order, Phase, Terms,
@@ -24,10 +27,11 @@ use lifesign_proto::link::{
 };
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::road::{Road, ServerAddress};
+use alone::{Alone, Deed};
 use dial::{Dialer, Opened, Refused};
 use spool::{Kept, Spool};
 
@@ -62,6 +66,8 @@ pub struct LinkSetup {
     pub clock: fn() -> Now,
     /// What the agent observes.
     pub inputs: mpsc::Receiver<Input>,
+    /// What the agent judges by while no server hears it.
+    pub spec: watch::Receiver<Arc<Spec>>,
     /// Takes what the server wants.
     pub told: mpsc::Sender<Told>,
 }
@@ -81,6 +87,12 @@ pub enum Told {
     Down,
     /// An order, with the id of its answer.
     Order(Arc<str>, Order),
+    /// What the agent wants itself, as no server hears it: to look at a service.
+    Look(ServiceId),
+    /// The same: to do something.
+    Act(Action),
+    /// The same: to tell a receiver.
+    Tell(Notification),
 }
 
 /// How the link stands, for people; readable while it runs.
@@ -146,6 +158,7 @@ struct Wire {
 
 struct Link {
     machine: Machine,
+    alone: Alone,
     dialer: Dialer,
     servers: Vec<ServerAddress>,
     clock: fn() -> Now,
@@ -164,7 +177,8 @@ async fn run(
     mut ready: Ready,
     mut stop: Stop,
 ) -> Result<(), Error> {
-    let LinkSetup { servers, host, token, road, tls, spool, spool_limit, clock, mut inputs, told } = setup;
+    let LinkSetup { servers, host, token, road, tls, spool, spool_limit, clock, mut inputs, mut spec, told } =
+        setup;
     let mut spool = Spool::open(&spool, spool_limit)
         .map_err(|error| format!("failed to open the spool in {}: {error}", spool.display()))?;
     let hello = Hello {
@@ -175,9 +189,11 @@ async fn run(
         system: std::env::consts::OS.to_owned(),
     };
     let (heard, mut events) = mpsc::channel(INCOMING);
+    let alone = Alone::new(Arc::clone(&host), spec.borrow_and_update().clone(), clock().mono);
     let mut link = Link {
         machine: Machine::new(hello, servers.len(), Terms::default()),
         dialer: Dialer { road, tls, token },
+        alone,
         servers,
         clock,
         told,
@@ -194,7 +210,8 @@ async fn run(
         link.send_history(&mut spool, inputs.is_empty()).await?;
         link.figures.waiting.store(spool.waiting(), Ordering::Relaxed);
         link.figures.dropped.store(spool.dropped(), Ordering::Relaxed);
-        let wait = link.machine.deadline().since((link.clock)().mono);
+        let now = (link.clock)().mono;
+        let wait = link.machine.deadline().min(link.alone.deadline(now)).since(now);
         let is_offline = !matches!(link.machine.phase(), Phase::Running | Phase::Draining);
         tokio::select! {
             biased;
@@ -218,13 +235,23 @@ async fn run(
                 while batch.len() < BATCH && let Ok(input) = inputs.try_recv() {
                     batch.push(input);
                 }
+                link.judge(&batch).await?;
                 if is_offline {
                     link.keep(&mut spool, batch);
                 } else {
                     link.offer(false, batch).await?;
                 }
             }
-            () = tokio::time::sleep(wait) => link.step(Event::Tick).await?,
+            Ok(()) = spec.changed() => {
+                let spec = spec.borrow_and_update().clone();
+                let deeds = link.alone.watch((link.clock)(), spec);
+                link.carry_out_alone(deeds).await?;
+            }
+            () = tokio::time::sleep(wait) => {
+                let deeds = link.alone.tick((link.clock)());
+                link.carry_out_alone(deeds).await?;
+                link.step(Event::Tick).await?;
+            }
         }
     }
     // What was sent and not acknowledged, and what came since, is for the next run.
@@ -258,6 +285,31 @@ impl Link {
         let offered = self.machine.offer((self.clock)().mono, late, seen, &mut effects);
         debug_assert!(offered.is_ok(), "it was asked whether there is room");
         self.carry_out(effects).await
+    }
+
+    /// What was seen is judged here while no server hears it.
+    async fn judge(&mut self, batch: &[Input]) -> Result<(), Error> {
+        for input in batch {
+            if self.alone.is_at_work() || matches!(input, Input::ActionDone(_)) {
+                let deeds = self.alone.seen((self.clock)(), input);
+                self.carry_out_alone(deeds).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_out_alone(&self, deeds: Vec<Deed>) -> Result<(), Error> {
+        for deed in deeds {
+            match deed {
+                Deed::Look(service) => self.tell(Told::Look(service)).await?,
+                Deed::Act(action) => {
+                    tracing::warn!(service = %action.service, "No server hears this agent; it restarts by itself");
+                    self.tell(Told::Act(action)).await?;
+                }
+                Deed::Tell(notification) => self.tell(Told::Tell(notification)).await?,
+            }
+        }
+        Ok(())
     }
 
     fn keep(&self, spool: &mut Spool, batch: Vec<Input>) {
@@ -311,6 +363,7 @@ impl Link {
                     tracing::info!("A server hears this agent");
                     self.figures.connections.fetch_add(1, Ordering::Relaxed);
                     self.figures.set_why(None);
+                    self.alone.up();
                     self.tell(Told::Up).await?;
                 }
                 Effect::Down(why) => {
@@ -318,6 +371,7 @@ impl Link {
                         tracing::warn!(why, "No server hears this agent; it goes on alone");
                     }
                     self.figures.set_why(Some(why));
+                    self.alone.down((self.clock)().mono);
                     self.tell(Told::Down).await?;
                 }
                 Effect::Do(id, order) => self.tell(Told::Order(id.into(), order)).await?,

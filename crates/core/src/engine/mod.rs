@@ -46,7 +46,7 @@ use crate::detect::{Arrival, Heart};
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
 use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitFacts, UnitReport, UnitState};
-use crate::input::{ActionReport, DeliveryReport, Input, Order, Refusal};
+use crate::input::{ALONE, ActionReport, DeliveryReport, Input, Order, Refusal};
 use crate::model::{IncidentId, ServiceId, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::remedy::Step;
@@ -637,6 +637,7 @@ impl Engine {
         let Some(index) = self.find(report.service.as_str()) else { return Answer::NoSuchService };
         let ours = matches!(&self.services[index].remedy.step, Step::Running { id, .. } if *id == report.id);
         match (ours, report.result) {
+            (false, Ok(_)) if report.id.starts_with(ALONE) => self.restarted_alone(index, turn),
             (true, Err(why)) if report.refused => self.refuse_restart(index, &why, turn),
             (true, result) => self.finish_restart(index, result, turn),
             // Given up already, or ordered by an earlier life: its stop may still be told.

@@ -171,6 +171,17 @@ impl Engine {
         self.reconsider(ix, turn);
     }
 
+    /// The agent restarted it while nobody heard the agent: that is charged to the budget too, and told.
+    pub(super) fn restarted_alone(&mut self, index: usize, turn: &mut Turn<'_>) {
+        let service = &mut self.services[index];
+        service.remedy.charge(turn.now);
+        let (ix, target) = (service.ix, service.spec.id.to_string());
+        let by = format!("agent on {}", service.spec.host).into();
+        turn.audit(&by, "restart", target, "by itself, while no server heard it");
+        self.note(ix, "late", "its agent restarted it while no server heard the agent", turn);
+        self.remember(ix, turn);
+    }
+
     /// A restart is over: a report of its own stop may still be on its way.
     pub(super) fn expect_late_stop(&mut self, index: usize, now: Mono) {
         self.services[index].unit.late_stop_until = now + LATE_STOP;

@@ -15,14 +15,18 @@ use lifesign_config::Url;
 use lifesign_config::placeholder::Outside;
 use lifesign_config::problem::Level;
 use lifesign_core::effect::{Action, Verb};
+use lifesign_core::input::{ActionReport, Input};
 use lifesign_core::model::ServiceId;
+use lifesign_core::spec::Spec;
 use lifesign_lang::Lang;
 use lifesign_os::service::host::{Host, Request};
 use lifesign_proto::link::Order;
 use lifesign_server::ping::Pings;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::kinds::{Checked, Configuration};
+use super::teller::Teller;
 use super::translate::{self, Surroundings};
 use super::{OBSERVATIONS, ORDERS, host_name, kinds, local, start, tls};
 use crate::cli::Up;
@@ -32,6 +36,9 @@ use crate::{data, event_id, logging, print};
 
 /// So long after the start everything has been looked at once, and the slow poll has come once.
 const SETTLED: Duration = Duration::from_secs(40);
+
+/// Orders that waited for the link come this soon after it.
+const FIRST_WORDS: Duration = Duration::from_secs(5);
 
 /// What the server last said is to be watched. It holds secrets of checks.
 const ASSIGNED: &str = "assigned.json";
@@ -151,7 +158,10 @@ async fn serve(
         .map(|identity| Enrolled::new(identity, &around.data_dir).map_err(|why| anyhow!(why)))
         .transpose()?;
     let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
-    let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs, orders);
+    let (spec, judged_by) = watch::channel(Arc::new(Spec::default()));
+    let (teller, telling) =
+        Teller::new(translate::recipients(&config), names.first().map_or("", String::as_str));
+    let mut setup = Setup::new(Arc::clone(&around.host), &around.data_dir, inputs.clone(), orders);
     setup.local = Some(local::setup(&config, &around));
     let post = Post {
         folder: std::path::absolute(&file)?.parent().map(Path::to_owned).unwrap_or_default(),
@@ -159,6 +169,11 @@ async fn serve(
         commands,
         watched: BTreeSet::new(),
         own: config.clone(),
+        spec,
+        answers: inputs,
+        teller,
+        restarted: BTreeSet::new(),
+        heard_at: None,
     };
     let (link, _figures) = link(LinkSetup {
         servers: servers.clone(),
@@ -175,11 +190,12 @@ async fn serve(
         spool_limit: config.agent.spool.get(),
         clock: lifesign_os::clock::now,
         inputs: observations,
+        spec: judged_by,
         told,
     });
     let mut supervisor = Supervisor::new(Board::default());
     let renewal = enrolled.map(|enrolled| enrolled.renewal(road, servers, lifesign_os::clock::now));
-    let components = [Agent::new(setup).component(), post.component(words), link];
+    let components = [Agent::new(setup).component(), telling, post.component(words), link];
     if let Err(error) = start(&mut supervisor, components.into_iter().chain(renewal)).await {
         supervisor.stop().await;
         return Err(error);
@@ -262,6 +278,15 @@ struct Post {
     watched: BTreeSet<ServiceId>,
     /// The agent's own configuration.
     own: Configuration,
+    /// What the agent judges by while no server hears it.
+    spec: watch::Sender<Arc<Spec>>,
+    /// Takes answers that need no agent.
+    answers: mpsc::Sender<Input>,
+    teller: Teller,
+    /// What the agent restarted by itself since the link was lost.
+    restarted: BTreeSet<ServiceId>,
+    /// Since when a server hears it.
+    heard_at: Option<Instant>,
 }
 
 impl Post {
@@ -278,6 +303,20 @@ impl Post {
                     stop.given().await;
                     return Ok(());
                 };
+                if let Told::Order(id, Order::Restart { service, .. }) = &told
+                    && self.is_done_already(service)
+                {
+                    tracing::info!(%service, "The server's restart comes too late: it was restarted here meanwhile");
+                    let report = ActionReport {
+                        id: Arc::clone(id),
+                        service: service.clone(),
+                        result: Err("its agent restarted it meanwhile, alone".to_owned()),
+                        refused: true,
+                    };
+                    // The link is gone only while everything stops.
+                    let _ = self.answers.send(Input::ActionDone(report)).await;
+                    continue;
+                }
                 for command in self.commands_of(told) {
                     // The agent is gone only while everything stops.
                     if self.commands.send(command).await.is_err() {
@@ -304,8 +343,25 @@ impl Post {
     fn commands_of(&mut self, told: Told) -> Vec<Command> {
         match told {
             // What happened meanwhile went to the disk; how it stands now is told anew.
-            Told::Up => self.watched.iter().cloned().map(Command::LookNow).collect(),
-            Told::Down => Vec::new(),
+            Told::Up => {
+                self.heard_at = Some(Instant::now());
+                self.watched.iter().cloned().map(Command::LookNow).collect()
+            }
+            Told::Down => {
+                if self.heard_at.take().is_some() {
+                    self.restarted.clear();
+                }
+                Vec::new()
+            }
+            Told::Look(service) => vec![Command::LookNow(service)],
+            Told::Act(action) => {
+                self.restarted.insert(action.service.clone());
+                vec![Command::Act(action)]
+            }
+            Told::Tell(notification) => {
+                self.teller.tell(notification);
+                Vec::new()
+            }
             Told::Order(_, Order::Look { service }) => vec![Command::LookNow(service)],
             Told::Order(id, Order::Restart { service, by }) => {
                 tracing::info!(%service, by, "The server orders a restart");
@@ -335,6 +391,12 @@ impl Post {
         }
     }
 
+    /// Whether a restart was ordered of which the server does not know that the agent has made it: the order waited
+    /// for the link, and is among the first words of a new one.
+    fn is_done_already(&self, service: &ServiceId) -> bool {
+        self.restarted.contains(service) && self.heard_at.is_some_and(|at| at.elapsed() < FIRST_WORDS)
+    }
+
     fn assignments(&mut self, text: &str) -> Result<Assignments, String> {
         let outside = Outside { variable: &|_| None };
         let loaded = lifesign_config::load::load_text(
@@ -347,6 +409,9 @@ impl Post {
         .map_err(|report| problem_lines(&report, Level::Error).join("; "))?;
         let mut config = loaded.config;
         config.agent.clone_from(&self.own.agent);
+        config.receivers.clone_from(&self.own.receivers);
+        config.routes.clone_from(&self.own.routes);
+        self.spec.send_replace(Arc::new(lifesign_config::spec::spec(&config, &self.around.host, &[])));
         let assignments = translate::assignments(&config, &self.around, &[]);
         self.watched = assignments.services.iter().map(|service| service.id.clone()).collect();
         Ok(assignments)

@@ -13,6 +13,7 @@ pub(crate) mod kinds;
 pub(crate) mod local;
 mod peers;
 mod restart_only;
+mod teller;
 mod tls;
 mod translate;
 
