@@ -18,8 +18,17 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
     need_nextest()?;
     if !quick {
         // A real systemd, a real SMTP server, a balancer and a proxy for the link, and what their scripts call.
-        let packages =
-            ["systemd", "dbus", "util-linux", "procps", "iproute2", "opensmtpd", "nginx-light", "tinyproxy"];
+        let packages = [
+            "systemd",
+            "dbus",
+            "util-linux",
+            "procps",
+            "iproute2",
+            "python3",
+            "opensmtpd",
+            "nginx-light",
+            "tinyproxy",
+        ];
         shell::need_packages(&packages)?;
         shell::step("tools of the examples", shell::command("sh", &["scripts/examples-setup.sh"]))?;
         shell::step("clients of other monitors", shell::command("sh", &["scripts/peers-setup.sh"]))?;

@@ -26,8 +26,16 @@ services:
     )
 }
 
-pub fn lifesign(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lifesign"));
+fn lifesign(dir: &Path, namespace: Option<&str>) -> Command {
+    let program = env!("CARGO_BIN_EXE_lifesign");
+    let mut command = match namespace {
+        None => Command::new(program),
+        Some(namespace) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace, program]);
+            command
+        }
+    };
     command
         .args(["--lang", "en"])
         .env("XDG_STATE_HOME", dir.join("state"))
@@ -49,13 +57,15 @@ pub struct Host {
     pub folder: PathBuf,
     /// Variables for each of its processes.
     pub environment: Vec<(&'static str, String)>,
+    /// The network namespace it is in; none: that of the test.
+    pub namespace: Option<String>,
 }
 
 impl Host {
     pub fn new(dir: &Path, name: &'static str) -> Self {
         let folder = dir.join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        Self { name, folder, environment: Vec::new() }
+        Self { name, folder, environment: Vec::new(), namespace: None }
     }
 
     pub fn file(&self) -> PathBuf {
@@ -64,7 +74,7 @@ impl Host {
 
     /// `lifesign agent enroll`: its exit code, and all it said.
     pub fn enroll(&self, server: &str, token: &str) -> (i32, String) {
-        let output = lifesign(&self.folder)
+        let output = lifesign(&self.folder, self.namespace.as_deref())
             .args(["agent", "enroll", "--server", server, "--host", self.name, "-c"])
             .arg(self.file())
             // As the manual says: a command line can be seen by others.
@@ -85,7 +95,7 @@ impl Host {
 
     pub fn run(&self) -> Agent {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
-        let child = lifesign(&self.folder)
+        let child = lifesign(&self.folder, self.namespace.as_deref())
             .args(["agent", "-c"])
             .arg(self.file())
             .envs(self.environment.iter().cloned())
