@@ -136,6 +136,7 @@ impl Agent {
                     }
                     Command::Act(action) => roster.act(action),
                     Command::LookNow(service) => roster.look_now(&service),
+                    Command::Echo(turns) => turns.notify_one(),
                 },
             }
         }

@@ -7,6 +7,7 @@ use lifesign_core::effect::Action;
 use lifesign_core::model::ServiceId;
 use lifesign_os::process::ProcessSpec;
 use lifesign_probe::Probe;
+use tokio::sync::Notify;
 
 /// Everything one agent watches. Ids are unique.
 #[derive(Debug, Clone, Default)]
@@ -65,4 +66,6 @@ pub enum Command {
     Act(Action),
     /// Look at a service's unit and run its checks at once.
     LookNow(ServiceId),
+    /// Notify this: a proof that the agent's loop turns.
+    Echo(Arc<Notify>),
 }

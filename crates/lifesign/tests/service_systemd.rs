@@ -295,6 +295,42 @@ fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets
 }
 
 #[test]
+fn an_agent_that_no_server_hears_lives_on_under_its_watchdog_and_one_that_stands_still_does_not() {
+    let lab = Lab::start("agent");
+    let server = format!("http://127.0.0.1:{}", free_port());
+    lab.write(
+        "/etc/lifesign/lifesign.yaml",
+        &format!("agent: {{ host: web-01, server: \"{server}\", token: a-token-of-its-server }}\n"),
+    );
+    lab.done(&["install", "--role", "agent", "-c", "/etc/lifesign/lifesign.yaml"]);
+    lab.run(&["mkdir", "-p", "/etc/systemd/system/lifesign.service.d"]);
+    lab.write(
+        "/etc/systemd/system/lifesign.service.d/soon.conf",
+        "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n",
+    );
+    lab.run(&["systemctl", "daemon-reload"]);
+    lab.done(&["start"]);
+    let pid = lab.show("lifesign.service", "MainPID");
+    // Three times its watchdog's patience: systemd itself says when the last sign of life came.
+    let fed_at = || lab.show("lifesign.service", "WatchdogTimestampMonotonic").parse::<u64>().unwrap();
+    let first = fed_at();
+    wait_for("signs of life over six seconds", || (fed_at() > first + 6_000_000).then_some(()));
+    assert_eq!(lab.show("lifesign.service", "MainPID"), pid);
+    assert_eq!(lab.show("lifesign.service", "NRestarts"), "0");
+
+    lab.run(&["kill", "-STOP", &pid]);
+    wait_for("another process at work", || {
+        let other = lab.show("lifesign.service", "MainPID");
+        (other != pid && other != "0" && lab.show("lifesign.service", "ActiveState") == "active")
+            .then_some(())
+    });
+    let journal = lab.run(&["journalctl", "--no-pager", "-o", "cat", "-u", "lifesign.service"]);
+    assert_eq!(journal.matches("Watchdog timeout").count(), 1, "{journal}");
+    lab.done(&["stop"]);
+    lab.done(&["uninstall", "--purge"]);
+}
+
+#[test]
 fn what_could_not_start_is_refused_before_anything_is_written() {
     let lab = Lab::start("refused");
     lab.write("/etc/lifesign/good.yaml", &configuration(free_port()));

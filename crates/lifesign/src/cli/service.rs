@@ -76,7 +76,7 @@ pub(crate) struct Install {
     /// The service of a wrapped program
     #[arg(value_name = "ID", requires = "wrap", conflicts_with = "name")]
     pub(crate) id: Option<String>,
-    /// What it does; `server` and `agent` come with a later version
+    /// What it does
     #[arg(long, value_enum, default_value_t = Role::Up)]
     pub(crate) role: Role,
     /// The configuration: YAML or JSON, by its ending

@@ -1,10 +1,13 @@
 //! Signs of life for the service manager: the watchdog, and a line that says how things stand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use lifesign_agent::Command;
 use lifesign_core::view::Counts;
 use lifesign_os::service::host::Reporter;
 use lifesign_server::AppState;
+use tokio::sync::{Notify, mpsc};
 
 /// Between two looks where there is no watchdog.
 const LOOK: Duration = Duration::from_secs(10);
@@ -28,6 +31,28 @@ pub(crate) async fn take_care(reporter: Reporter, state: AppState) {
             Ok(Err(_)) => return std::future::pending().await,
             Err(_) => {
                 tracing::warn!(within = ?pause, "The engine does not turn; the watchdog gets no sign of life")
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The same for an agent, which has no engine while a server hears it: its loop must turn.
+pub(crate) async fn take_care_of_agent(reporter: Reporter, commands: mpsc::Sender<Command>) {
+    let pause = reporter.watchdog().map_or(LOOK, |limit| (limit / 4).min(LOOK));
+    loop {
+        let turns = Arc::new(Notify::new());
+        let echo = async {
+            commands.send(Command::Echo(Arc::clone(&turns))).await?;
+            turns.notified().await;
+            Ok::<(), mpsc::error::SendError<Command>>(())
+        };
+        match tokio::time::timeout(pause, echo).await {
+            Ok(Ok(())) => reporter.alive(),
+            // The agent is gone: everything stops anyway.
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => {
+                tracing::warn!(within = ?pause, "The agent's loop does not turn; the watchdog gets no sign of life")
             }
         }
         tokio::time::sleep(pause).await;

@@ -10,7 +10,7 @@ use std::io;
 use lifesign_lang::Lang;
 use lifesign_os::service::host;
 
-pub(crate) use self::care::take_care;
+pub(crate) use self::care::{take_care, take_care_of_agent};
 pub(crate) use self::hold::Hold;
 
 use crate::cli::service::{Role, Run, RunWrapped};

@@ -32,6 +32,7 @@ use super::{OBSERVATIONS, ORDERS, host_name, kinds, local, start, tls};
 use crate::cli::Up;
 use crate::command::{load_configuration, problem_lines};
 use crate::failure::Failure;
+use crate::service_main::take_care_of_agent;
 use crate::{data, event_id, logging, print};
 
 /// So long after the start everything has been looked at once, and the slow poll has come once.
@@ -151,6 +152,7 @@ async fn serve(
     });
     let (inputs, observations) = mpsc::channel(OBSERVATIONS);
     let (commands, orders) = mpsc::channel(ORDERS);
+    let echo = commands.clone();
     let (told, words) = mpsc::channel(ORDERS);
     let servers = servers(&config, identity.as_ref())?;
     let road = road(&config)?;
@@ -208,6 +210,7 @@ async fn serve(
         print::line(lang.word("cli-stop-hint"));
     }
     tracing::info!(event_id = event_id::READY, host = %around.host, servers = names.join(", "), "The agent is ready");
+    let care = tokio::spawn(take_care_of_agent(reporter.clone(), echo));
     *at_work = true;
     let settled = tokio::time::sleep(SETTLED);
     tokio::pin!(settled);
@@ -234,8 +237,12 @@ async fn serve(
             Request::Wake => tracing::info!(event_id = event_id::WAKE, "The machine has woken"),
         }
     };
+    care.abort();
     reporter.stopping("Stopping");
-    tracing::info!(event_id = event_id::STOPPING, "The agent is stopping");
+    match &ended {
+        Ok(()) => tracing::info!(event_id = event_id::STOPPING, "The agent is stopping"),
+        Err(error) => tracing::error!(event_id = event_id::FAILED, %error, "The agent is stopping"),
+    }
     supervisor.stop().await;
     ended
 }
