@@ -34,8 +34,8 @@ mod linux {
 
     /// Units on watch.
     const UNITS: usize = 100;
-    /// What starting them has left to do is over after this …
-    const SETTLED: Duration = Duration::from_secs(10);
+    /// What starting them has left to do, giving back its memory included, is over after this …
+    const SETTLED: Duration = Duration::from_secs(45);
     /// … and the idle time is as long as this: two looks of the slow poll.
     const IDLE: Duration = Duration::from_secs(60);
     /// Most memory, in MB (10⁶ bytes), and most of a core, in percent.
