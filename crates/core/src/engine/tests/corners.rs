@@ -585,3 +585,25 @@ fn a_trouble_of_the_network_can_be_acknowledged_and_a_reload_keeps_a_lost_host_l
     assert!(network.acknowledged_by.is_some());
     assert_eq!(timeline.last().unwrap().what.as_ref(), "acknowledged");
 }
+
+#[test]
+fn what_an_agent_restarted_alone_counts_against_the_budget_and_is_audited() {
+    let mut world = World::new(one(with_restart(with_unit(service("web")), 1)));
+    world.running("web", 1);
+    let process = Process { pid: 2, started: 2 };
+    world.give(Input::ActionDone(ActionReport {
+        id: "alone-1".into(),
+        service: id("web"),
+        result: Ok(Some(process)),
+        refused: false,
+    }));
+    let by_agent = world.effects.iter().any(|effect| {
+        matches!(effect, Effect::Audit(entry) if entry.by.as_ref() == "agent on web-01" && entry.action.as_ref() == "restart")
+    });
+    assert!(by_agent);
+    world.running("web", 2);
+    world.killed("web");
+    world.pass(20 * SECOND);
+    assert_eq!(world.actions().len(), 0, "the only restart of its budget was the agent's");
+    assert!(world.timeline().contains(&"restart_withheld".to_owned()));
+}
