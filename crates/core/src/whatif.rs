@@ -325,6 +325,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mistake_ends_when_what_it_said_becomes_true() {
+        let mut path = Steady(None);
+        let mut trial = Trial::new(&fixed(), Mono::ZERO);
+        for n in (10..=500).step_by(10) {
+            trial.beat(at(n), at(n), None, &mut path);
+        }
+        // Given up at 530 s while it lives, dead from 540 s on.
+        trial.crash(at(540), &mut path);
+        let qos = trial.finish(at(600), &mut path);
+        assert_eq!((qos.mistakes(), qos.mistaken), (1, 10 * SECOND));
+        assert_eq!((qos.noticed.count(), qos.noticed.max()), (1, Some(Duration::ZERO)));
+        assert_eq!(qos.dead, 60 * SECOND);
+    }
+
+    #[test]
     fn what_was_overtaken_says_nothing_and_what_is_learnt_from_is_not_counted() {
         let mut path = Steady(None);
         let mut trial = Trial::new(&adaptive(), Mono::ZERO).after_warm_up(3);

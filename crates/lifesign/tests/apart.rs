@@ -27,22 +27,11 @@ fn certificates(dir: &Path) {
     std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
 }
 
+/// A server whose certificate and token the operator gave.
 fn server(listen: u16, tls: u16) -> String {
-    format!(
-        r#"
-server:
-  listen: "127.0.0.1:{listen}"
-  tls: {{ listen: "127.0.0.1:{tls}", certificate: server.pem, key: server.key }}
-agent: {{ host: hq }}
-access: {{ tokens: [ {{ name: agents, role: admin, token: "${{env:AGENTS_TOKEN}}" }} ] }}
-services:
-  - id: web
-    hosts: ["web-*"]
-    unit: {{ process: ["${{self}}", sample, worker, --id, web, --interval, 500ms] }}
-    heartbeat: {{ interval: 500ms, timeout: 30s }}
-    restart: {{ budget: 9 per 10m, backoff: 100ms..1s, prove_for: 1s }}
-"#
-    )
+    let configuration = support::hosts::server(listen, tls, ", certificate: server.pem, key: server.key");
+    let token = r#"access: { tokens: [ { name: agents, role: admin, token: "${env:AGENTS_TOKEN}" } ] }"#;
+    format!("{configuration}{token}\n")
 }
 
 /// A running `lifesign agent`.

@@ -24,6 +24,7 @@ mod tls;
 use lifesign_config::{Kind, Target};
 
 pub use probe::Probe;
+pub use tls::insecure as insecure_tls;
 
 /// Every kind of check there is.
 pub fn kinds() -> Vec<Kind<Vec<Target<Probe>>>> {

@@ -1,15 +1,17 @@
 //! The engine: takes inputs, keeps the truth about every service, asks for effects.
 //!
 //! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in it;
-//! `clock` the engine's own time; `budget` how much may be asked at suspicion; `hosts` the table of hosts; [`service`] one service and its
-//! evidence; `jobs` its runs where it is a job; `judge` the states that follow from it; `rare` how what few services need is kept; `topology` what many silent services say about their
-//! hosts; `incident` and `restart` what is made of a state; `rules` the metric rules; `views`, `explain` and
-//! `describe` what people see.
+//! `clock` the engine's own time, `timers` who is woken when; `beats` the way of heartbeats; `budget` how much may be
+//! asked at suspicion; `hosts` the table of hosts; `service` one service and its evidence, `rare` how what few of them
+//! need is kept; `jobs` its runs where it is a job; `judge` the states that follow from it; `topology` what many silent
+//! services say about their hosts; `incident` and `restart` what is made of a state; `memory` what the next life is to
+//! know; `orders` what people want; `rules` the metric rules; `views`, `explain` and `describe` what people see.
 //!
 //! **Time.** The engine lives in *virtual* time: the monotonic clock less every stretch in which the engine
 //! itself did not run. The shell steps it at least every [`TICK`]; a longer gap was our own stall, a
 //! suspended machine or a stopped process, and moves every deadline by itself instead of killing services.
 
+mod beats;
 mod budget;
 mod clock;
 mod configure;
@@ -19,12 +21,15 @@ mod hosts;
 mod incident;
 mod jobs;
 mod judge;
+mod memory;
+mod orders;
 mod rare;
 mod restart;
 mod rules;
 mod service;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod topology;
 mod views;
 
@@ -39,14 +44,16 @@ use self::budget::Budget;
 use self::clock::VirtualClock;
 pub use self::explain::CODES as EXPLAIN_CODES;
 use self::hosts::Hosts;
+use self::memory::SNAPSHOT_SILENT;
 use self::rules::Rules;
 use self::service::Service;
+use self::timers::Wake;
 use self::topology::Network;
-use crate::detect::{Arrival, Heart};
+use crate::detect::Heart;
 use crate::dispatch::Dispatcher;
 use crate::effect::{Alert, AuditEntry, Effect, Incident, Memory, Notification, TimelineEntry};
 use crate::evidence::{Beat, BeatStatus, CheckReport, Exit, HostSample, UnitFacts, UnitReport, UnitState};
-use crate::input::{ALONE, ActionReport, DeliveryReport, Input, Order, Refusal};
+use crate::input::{ALONE, ActionReport, DeliveryReport, Input, Refusal};
 use crate::model::{IncidentId, ServiceId, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::remedy::Step;
@@ -61,14 +68,6 @@ pub const TICK: Duration = Duration::from_millis(250);
 pub const STALL: Duration = Duration::from_millis(500);
 /// A stall this long is written into the audit log.
 const NOTABLE_STALL: Duration = Duration::from_secs(2);
-/// How often last-seen times are written into the store, so that a restart remembers them.
-const SNAPSHOT: Duration = Duration::from_secs(30);
-/// How often the silence of hearts is that are awaited: each restart of lifesign forgets at most this much.
-const SNAPSHOT_SILENT: Duration = Duration::from_secs(5);
-/// A wall clock that moves by this many milliseconds beside the monotonic one has stepped (or drifted so far).
-const WALL_STEP_MS: u64 = 1000;
-/// So many heartbeats are looked ahead at: more than a core can wait for at once, few enough to stay in its cache.
-const TOGETHER: usize = 64;
 /// Most metrics kept for one service or host; further names are ignored.
 pub const MAX_METRICS: usize = 256;
 
@@ -100,14 +99,6 @@ pub enum Answer {
     Refused(Refusal),
     /// The order became this action.
     Action(Arc<str>),
-}
-
-/// Who wants to be woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wake {
-    Service(ServiceIx),
-    Rules,
-    Snapshot,
 }
 
 /// The engine. See the crate's documentation for its contract.
@@ -192,37 +183,6 @@ impl Engine {
         answer
     }
 
-    /// Takes heartbeats that came together, and appends what has to be done; each has its answer, in the same order.
-    /// As if each was a step of its own, but for deadlines that pass at this very moment: they wait for the last of them.
-    pub fn step_beats(&mut self, now: Now, beats: Vec<Beat>, out: &mut Vec<Effect>) -> Vec<Answer> {
-        let mut turn = self.begin_turn(now, out);
-        let mut answers = Vec::with_capacity(beats.len());
-        let mut beats = beats.into_iter();
-        while !beats.as_slice().is_empty() {
-            if beats.len() > 1 {
-                self.warm_up(beats.as_slice());
-            }
-            answers.extend(beats.by_ref().take(TOGETHER).map(|beat| self.beat(beat, &mut turn)));
-        }
-        self.end_turn(&mut turn);
-        answers
-    }
-
-    /// Looks at what the next heartbeats will change, so that the memory of all of it is on its way at once: with many
-    /// services each of them lies far from the caches, and waiting for one after the other is most of a heartbeat's cost.
-    fn warm_up(&self, beats: &[Beat]) {
-        let mut places = [usize::MAX; TOGETHER];
-        for (place, beat) in places.iter_mut().zip(beats) {
-            *place = self.find(beat.service.as_str()).unwrap_or(usize::MAX);
-        }
-        let known = || places.iter().copied().filter(|place| *place != usize::MAX);
-        let mut seen = 0;
-        for place in known() {
-            seen ^= self.hearts[place].warmth() ^ self.services[place].warmth();
-        }
-        std::hint::black_box(seen);
-    }
-
     fn begin_turn<'a>(&mut self, now: Now, out: &'a mut Vec<Effect>) -> Turn<'a> {
         let (virtual_now, stall) = self.clock.advance(now.mono);
         let mut turn = Turn { now: virtual_now, wall: now.wall, out };
@@ -273,109 +233,14 @@ impl Engine {
         self.dispatcher.flush(turn.now, turn.wall, turn.out);
     }
 
-    /// What is remembered in wall time is written anew when that clock steps, or the next life would take
-    /// restarts for older than they are.
-    fn follow_wall(&mut self, now: Now, turn: &mut Turn<'_>) {
-        let mono = i64::try_from(now.mono.as_nanos() / 1_000_000).unwrap_or(i64::MAX);
-        let offset = now.wall.as_millis().saturating_sub(mono);
-        let last = *self.wall_offset.get_or_insert(offset);
-        if offset.abs_diff(last) < WALL_STEP_MS {
-            return;
-        }
-        self.wall_offset = Some(offset);
-        self.jobs_follow_wall(offset.saturating_sub(last), turn);
-        for ix in self.order.clone() {
-            if self.services[ix.0 as usize].remedy.restarts().next().is_some() {
-                self.remember(ix, turn);
-            }
-        }
-    }
-
     /// How many services heartbeats have made that nobody had named.
     pub fn created(&self) -> u32 {
         self.created
     }
 
-    /// When the engine wants to be stepped at the latest, even if nothing happens ([`Input::Tick`]).
-    pub fn next_deadline(&self) -> Mono {
-        let timer = self.timers.peek().map_or(Mono::NEVER, |Reverse((at, _))| *at);
-        let tick = self.clock.now() + TICK;
-        self.clock.to_real(timer.min(self.dispatcher.next_deadline()).min(tick))
-    }
-
     /// How often the engine found that it had been stalled.
     pub fn stalls(&self) -> u64 {
         self.clock.stalls
-    }
-
-    fn run_timers(&mut self, turn: &mut Turn<'_>) {
-        while let Some(Reverse((at, wake))) = self.timers.peek().copied() {
-            if at > turn.now {
-                return;
-            }
-            self.timers.pop();
-            match wake {
-                Wake::Service(ix) => {
-                    let service = &mut self.services[ix.0 as usize];
-                    if service.armed != at {
-                        continue; // An earlier wake-up took its place.
-                    }
-                    service.armed = Mono::NEVER;
-                    if service.watched {
-                        self.reconsider(ix, turn);
-                    }
-                }
-                Wake::Rules => self.run_rule_timers(turn),
-                Wake::Snapshot => {
-                    self.snapshot(turn);
-                    self.timers.push(Reverse((turn.now + SNAPSHOT_SILENT, Wake::Snapshot)));
-                }
-            }
-        }
-    }
-
-    /// Drops what lies on top and an earlier wake-up has taken the place of: after a burst of news, each moving
-    /// a deadline forward a little, the engine would otherwise be woken for nothing as often again.
-    fn drop_stale_timers(&mut self) {
-        while let Some(Reverse((at, Wake::Service(ix)))) = self.timers.peek()
-            && self.services[ix.0 as usize].armed != *at
-        {
-            self.timers.pop();
-        }
-    }
-
-    /// Arms the service's wake-up if it now wants one earlier than it has.
-    fn arm(&mut self, ix: ServiceIx) {
-        let index = ix.0 as usize;
-        let service = &self.services[index];
-        let mut at = self.hearts[index].next_deadline().min(service.remedy.next_deadline());
-        if service.settle_until > self.clock.now() {
-            at = at.min(service.settle_until);
-        }
-        if service.flaps.next_deadline() > self.clock.now() {
-            at = at.min(service.flaps.next_deadline());
-        }
-        at = at.min(service.stuck_at(self.clock.now()));
-        if let Some(job) = &service.job {
-            at = at.min(job.next_deadline());
-        }
-        if let Some(prove_at) = self.prove_deadline(index) {
-            at = at.min(prove_at);
-        }
-        let service = &mut self.services[index];
-        if at < service.armed {
-            service.armed = at;
-            self.timers.push(Reverse((at, Wake::Service(ix))));
-        }
-    }
-
-    /// When the service's new process will have lived long enough to be proven.
-    fn prove_deadline(&self, index: usize) -> Option<Mono> {
-        let service = &self.services[index];
-        let open = service.incident.as_ref()?;
-        (service.unit.process != open.process)
-            .then(|| service.unit.process_since + judge::prove_for(&service.spec))
-            .filter(|at| *at > self.clock.now())
     }
 
     fn count(&mut self, state: State, change: i32) {
@@ -392,71 +257,6 @@ impl Engine {
 
     fn find(&self, id: &str) -> Option<usize> {
         self.by_id.get(id).map(|ix| ix.0 as usize)
-    }
-
-    fn beat(&mut self, beat: Beat, turn: &mut Turn<'_>) -> Answer {
-        let Some(index) = self.find(beat.service.as_str()).or_else(|| self.create(&beat.service, turn))
-        else {
-            return Answer::NoSuchService;
-        };
-        if self.services[index].job.is_some() {
-            return self.on_run(index, beat, turn);
-        }
-        let arrived = turn.now.back(beat.age);
-        if arrived < self.hearts[index].last() && on(Rule::OldNews) {
-            // News that waited longer than younger ones: it revives nobody and says nothing of now.
-            return Answer::Beat(self.services[index].state);
-        }
-        let arrival = Arrival { at: arrived, seq: None, interval: beat.interval };
-        let evidence_changed = self.hearts[index].beat(turn.now, arrival);
-        let service = &mut self.services[index];
-        service.last_beat = Some(turn.wall.back(beat.age));
-        let was_stuck = service.progress.is_some_and(|(_, since)| service.is_stuck_since(since, turn.now));
-        let moved = match (beat.progress, service.progress) {
-            (Some(count), Some((last, _))) => count != last,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if let Some(count) = beat.progress.filter(|_| moved) {
-            service.progress = Some((count, turn.now));
-        }
-        let progress_changed = moved && (was_stuck || service.watches_progress());
-        let hears_changed = beat.hears.is_some() && beat.hears != service.hears;
-        if hears_changed {
-            service.hears = beat.hears;
-        }
-        let status_changed = service.beat_status != beat.status;
-        service.beat_status = beat.status;
-        service.note_skew(beat.sent_at, turn.wall);
-        if beat.message.is_some() && beat.message.as_deref() != service.beat_message.as_deref() {
-            service.beat_message = beat.message.map(Into::into);
-        }
-        let ix = service.ix;
-        // A beat that changes nothing ends here: memory only.
-        if evidence_changed
-            || status_changed
-            || hears_changed
-            || progress_changed
-            || service.incident.is_some()
-        {
-            self.reconsider(ix, turn);
-        } else if self.hearts[index].next_deadline() < service.armed {
-            // The sender announced a shorter interval, or its detector has learnt one.
-            self.arm(ix);
-        }
-        let service = &self.services[index];
-        let held = service.remembered_silence > self.hearts[index].interval();
-        if (evidence_changed || held) && service.remembered_beat != service.last_beat {
-            // What was listened in vain is over, and must not be held against it by the next life.
-            self.remember(ix, turn);
-        }
-        if !beat.metrics.is_empty() {
-            for (name, value) in beat.metrics {
-                set_metric(&mut self.services[index].metrics, &name, value);
-                self.on_service_metric(ix, &name, value, turn);
-            }
-        }
-        Answer::Beat(self.services[index].state)
     }
 
     fn on_unit(&mut self, id: &ServiceId, report: UnitReport, turn: &mut Turn<'_>) -> Answer {
@@ -647,82 +447,6 @@ impl Engine {
         Answer::Done
     }
 
-    fn on_order(&mut self, by: &Arc<str>, order: &Order, turn: &mut Turn<'_>) -> Answer {
-        let result = match order {
-            Order::Restart(id) => self.order_restart(by, id, turn),
-            Order::Pause(id) => self.pause(id, true, turn),
-            Order::Resume(id) => self.pause(id, false, turn),
-            Order::Forget(id) => self.forget(id, turn),
-            Order::Acknowledge(id) => self.acknowledge(by, *id, turn),
-        };
-        let (action, target) = match order {
-            Order::Restart(id) => ("restart", id.to_string()),
-            Order::Pause(id) => ("pause", id.to_string()),
-            Order::Resume(id) => ("resume", id.to_string()),
-            Order::Forget(id) => ("forget", id.to_string()),
-            Order::Acknowledge(id) => ("acknowledge", format!("incident {id}")),
-        };
-        match result {
-            Ok(answer) => {
-                turn.audit(by, action, target, "done");
-                answer
-            }
-            Err(refusal) => {
-                turn.audit(by, action, target, format!("refused: {refusal}"));
-                Answer::Refused(refusal)
-            }
-        }
-    }
-
-    fn pause(&mut self, id: &ServiceId, paused: bool, turn: &mut Turn<'_>) -> Result<Answer, Refusal> {
-        let index = self.find(id.as_str()).ok_or_else(|| Refusal::NoSuchService(id.clone()))?;
-        self.services[index].paused = paused;
-        let ix = self.services[index].ix;
-        let what = if paused { "paused" } else { "resumed" };
-        self.note(
-            ix,
-            what,
-            format!("watching goes on; alerts and restarts are {}", if paused { "held" } else { "back" }),
-            turn,
-        );
-        self.reconsider(ix, turn);
-        self.remember(ix, turn);
-        Ok(Answer::Done)
-    }
-
-    fn acknowledge(&mut self, by: &Arc<str>, id: IncidentId, turn: &mut Turn<'_>) -> Result<Answer, Refusal> {
-        let ix = self
-            .services
-            .iter()
-            .find(|service| service.incident.as_ref().is_some_and(|open| open.record.id == id))
-            .map(|service| service.ix);
-        let Some(ix) = ix else {
-            let wall = turn.wall;
-            let of_group = self.change_group(id, |open| {
-                if open.record.acknowledged_by.as_ref() != Some(by) {
-                    open.record.acknowledged_by = Some(Arc::clone(by));
-                    turn.out.push(Effect::Incident(open.record.clone()));
-                    let detail = format!("{by} takes care of it");
-                    topology::note_group(open, wall, "acknowledged", &detail, turn.out);
-                }
-            });
-            if of_group.is_some() {
-                return Ok(Answer::Done);
-            }
-            let closed = id.0 > 0 && id.0 < self.next_incident;
-            return Err(if closed { Refusal::IncidentClosed(id) } else { Refusal::NoSuchIncident(id) });
-        };
-        if let Some(open) = &mut self.services[ix.0 as usize].incident {
-            if open.record.acknowledged_by.as_ref() == Some(by) {
-                return Ok(Answer::Done);
-            }
-            open.record.acknowledged_by = Some(Arc::clone(by));
-            turn.out.push(Effect::Incident(open.record.clone()));
-        }
-        self.note(ix, "acknowledged", format!("{by} takes care of it"), turn);
-        Ok(Answer::Done)
-    }
-
     fn on_delivery(&mut self, report: &DeliveryReport, turn: &mut Turn<'_>) {
         let Some(incident) = report.incident else { return };
         let (what, detail) = if report.delivered {
@@ -756,33 +480,6 @@ impl Engine {
                 open.timeline.push(entry.clone());
             }
             turn.out.push(Effect::Timeline { incident: open.record.id, entry });
-        }
-    }
-
-    fn remember(&mut self, ix: ServiceIx, turn: &mut Turn<'_>) {
-        let service = &mut self.services[ix.0 as usize];
-        service.remembered_beat = service.last_beat;
-        let restarts = service.remedy.restarts().map(|at| turn.wall.back(turn.now.since(at))).collect();
-        let silence = self.hearts[ix.0 as usize].silence(turn.now, service.watched_since);
-        service.remembered_silence = silence;
-        let moment = jobs::moment(&self.clock, turn);
-        let job = service.job.as_ref().map(|job| job.memory(moment));
-        turn.out.push(Effect::Remember(service.memory(silence, restarts, job)));
-    }
-
-    /// Writes the silence of hearts that are awaited, and less often last-seen times that have moved.
-    fn snapshot(&mut self, turn: &mut Turn<'_>) {
-        let all = turn.now >= self.next_snapshot;
-        if all {
-            self.next_snapshot = turn.now + SNAPSHOT;
-        }
-        for ix in self.order.clone() {
-            let service = &self.services[ix.0 as usize];
-            let awaited = service.last_beat.is_some() && self.hearts[ix.0 as usize].is_awaited();
-            let runs = all && service.job.as_ref().is_some_and(|job| job.is_awaited());
-            if awaited || runs || (all && service.last_beat != service.remembered_beat) {
-                self.remember(ix, turn);
-            }
         }
     }
 }

@@ -97,15 +97,11 @@ impl Place {
         let is_new = !file.exists();
         let (data_dir, host, road) = if is_new {
             let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-            (
-                folder.join("data"),
-                None,
-                Road::new(Proxies::of_environment()).map_err(|why| anyhow::anyhow!(why))?,
-            )
+            (folder.join("data"), None, Road::new(Proxies::of_environment()))
         } else {
             let loaded = super::load_configuration(&file, what.file.env.as_deref())?;
             let config = &loaded.config;
-            (config.server.data_dir.clone(), Some(up::host_name(config)), up::agent::road(config)?)
+            (config.server.data_dir.clone(), Some(up::host_name(config)), up::agent::road(config))
         };
         let written = host.as_ref().map(ToString::to_string);
         if let (Some(asked), Some(written)) = (&what.host, &written)

@@ -155,7 +155,7 @@ async fn serve(
     let echo = commands.clone();
     let (told, words) = mpsc::channel(ORDERS);
     let servers = servers(&config, identity.as_ref())?;
-    let road = road(&config)?;
+    let road = road(&config);
     let enrolled = identity
         .map(|identity| Enrolled::new(identity, &around.data_dir).map_err(|why| anyhow!(why)))
         .transpose()?;
@@ -261,7 +261,7 @@ fn servers(config: &Configuration, identity: Option<&Identity>) -> anyhow::Resul
 }
 
 /// How servers are reached.
-pub(crate) fn road(config: &Configuration) -> anyhow::Result<Road> {
+pub(crate) fn road(config: &Configuration) -> Road {
     let proxies = match &config.agent.proxy {
         None => Proxies::of_environment(),
         Some(proxy) => {
@@ -269,7 +269,7 @@ pub(crate) fn road(config: &Configuration) -> anyhow::Result<Road> {
             Proxies::one(Proxy::new(&proxy.url.host.to_string(), proxy.url.port, login))
         }
     };
-    Road::new(proxies).map_err(|why| anyhow!(why))
+    Road::new(proxies)
 }
 
 pub(crate) fn address(url: &Url) -> ServerAddress {

@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::effect::{AlertState, NotifyReason};
 use crate::evidence::{CheckOutcome, Component, FailKind, Phases, Process};
+use crate::input::Order;
 use crate::model::{CheckKind, CheckState, Reason, Severity};
 use crate::spec::{
     CheckSpec, Comparison, Dependency, HeartbeatSpec, RestartSpec, RuleSpec, ServiceSpec, Spec, Terms,
