@@ -240,6 +240,12 @@ impl TryFrom<String> for ServiceId {
     }
 }
 
+impl From<ServiceId> for Arc<str> {
+    fn from(id: ServiceId) -> Self {
+        id.0
+    }
+}
+
 impl From<ServiceId> for String {
     fn from(id: ServiceId) -> Self {
         id.0.as_ref().to_owned()

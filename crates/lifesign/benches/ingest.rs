@@ -33,6 +33,10 @@ mod linux {
     use std::process::Command;
     use std::time::Duration;
 
+    use lifesign_core::evidence::Beat;
+    use lifesign_core::model::ServiceId;
+    use lifesign_proto::batch::{HEARTBEATS, Writer};
+
     use super::load::{self, Load};
     use super::nginx::Nginx;
     use super::support::Lifesign;
@@ -50,8 +54,9 @@ mod linux {
     const TIME: f64 = 1.15;
     const THROUGHPUT: f64 = 0.9;
     const DELAY: Duration = Duration::from_millis(3);
-    /// Heartbeats in arrays for each second of processor time.
+    /// Heartbeats in arrays for each second of processor time, in JSON and in bytes.
     const IN_ARRAYS: f64 = 2e6;
+    const IN_BYTES: f64 = 5e6;
 
     /// One of the servers with what it is sent.
     struct Contender {
@@ -99,19 +104,26 @@ mod linux {
 
         let address = lifesign.base.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
         let beats = |requests, beats, name| Contender { name, pid: lifesign.pid(), address, requests, beats };
-        let post = |body: &str| {
-            format!(
+        let post_as = |media_type: &str, body: &[u8]| {
+            let head = format!(
                 "POST /api/v1/heartbeats HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                 Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
                 lifesign.token,
                 body.len()
-            )
-            .into_bytes()
+            );
+            [head.as_bytes(), body].concat()
         };
-        let singles = (0..SERVICES).map(|index| post(&beat(index))).collect();
+        let post = |body: &str| post_as("application/json", body.as_bytes());
+        let singles: Vec<Vec<u8>> = (0..SERVICES).map(|index| post(&beat(index))).collect();
+        let of_array = |first: usize| first * MANY..(first + 1) * MANY;
         let arrays = (0..SERVICES / MANY).map(|first| {
-            let beats: Vec<String> = (first * MANY..(first + 1) * MANY).map(beat).collect();
+            let beats: Vec<String> = of_array(first).map(beat).collect();
             post(&format!("[{}]", beats.join(",")))
+        });
+        let batches = (0..SERVICES / MANY).map(|first| {
+            let mut batch = Writer::default();
+            of_array(first).for_each(|index| batch.push(&beat_of(index)).unwrap());
+            post_as(HEARTBEATS, batch.as_bytes())
         });
         let contenders = [
             Contender {
@@ -121,8 +133,16 @@ mod linux {
                 requests: vec![format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", nginx.address).into_bytes()],
                 beats: 0,
             },
-            beats(singles, 1, "one heartbeat, JSON"),
+            beats(singles.clone(), 1, "one heartbeat, JSON"),
             beats(arrays.collect(), MANY, "array of 100, JSON"),
+            beats(batches.collect(), MANY, "batch of 100, bytes"),
+            Contender {
+                name: "nginx, 204 to the same requests",
+                pid: nginx.pid(),
+                address: nginx.address,
+                requests: singles,
+                beats: 0,
+            },
         ];
 
         for contender in &contenders {
@@ -166,15 +186,17 @@ mod linux {
             delay <= DELAY.as_secs_f64(),
             &format!("99 of 100 single heartbeats answered within {:.2} ms (at most {DELAY:?})", delay * 1e3),
         );
-        let in_arrays = median(rounds.iter().map(|round| contenders[2].beats_a_core(&round[2])));
-        verdict(
-            in_arrays >= IN_ARRAYS,
-            &format!(
-                "heartbeats in arrays of {MANY} a core: {:.2} million/s (at least {:.0})",
-                in_arrays / 1e6,
-                IN_ARRAYS / 1e6
-            ),
-        );
+        for (at, what, least) in [(2, "JSON arrays", IN_ARRAYS), (3, "batches of bytes", IN_BYTES)] {
+            let in_them = median(rounds.iter().map(|round| contenders[at].beats_a_core(&round[at])));
+            verdict(
+                in_them >= least,
+                &format!(
+                    "heartbeats in {what} of {MANY} a core: {:.2} million/s (at least {:.0})",
+                    in_them / 1e6,
+                    least / 1e6
+                ),
+            );
+        }
     }
 
     fn name(index: usize) -> String {
@@ -187,6 +209,12 @@ mod linux {
             "{{\"service_id\":\"{}\",\"status\":\"alive\",\"metrics\":{{\"cpu\":{metric}.5}}}}",
             name(index)
         )
+    }
+
+    /// The same, for a batch.
+    fn beat_of(index: usize) -> Beat {
+        let metric = f64::from(u32::try_from(index % 100).unwrap()) + 0.5;
+        Beat { metrics: vec![("cpu".into(), metric)], ..Beat::alive(ServiceId::new(&name(index)).unwrap()) }
     }
 
     fn verdict(is_met: bool, what: &str) {

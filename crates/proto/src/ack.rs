@@ -1,5 +1,7 @@
 //! The answer to heartbeats.
 
+use std::sync::Arc;
+
 use lifesign_core::model::State;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +18,8 @@ pub struct Acks {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ack {
     /// The service it named; empty when it named none that can be repeated.
-    pub service_id: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub service_id: Arc<str>,
     /// The state of that service after this heartbeat; absent when it was not accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -28,14 +31,28 @@ pub struct Ack {
     pub error: Option<String>,
 }
 
+/// Bytes of an acknowledgement beside the service's name.
+const ACK: usize = 64;
+
+impl Acks {
+    /// As JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let room = self.acks.iter().map(|ack| ACK + ack.service_id.len()).sum();
+        let mut json = Vec::with_capacity(room);
+        // Texts, states and booleans written to memory: that does not fail.
+        let _written = serde_json::to_writer(&mut json, self);
+        json
+    }
+}
+
 impl Ack {
     /// It counted, and left the service in `state`.
-    pub fn accepted(service_id: impl Into<String>, state: State) -> Self {
+    pub fn accepted(service_id: impl Into<Arc<str>>, state: State) -> Self {
         Self { service_id: service_id.into(), state: Some(state), accepted: true, error: None }
     }
 
     /// It did not count, because of `error`.
-    pub fn refused(service_id: impl Into<String>, error: impl Into<String>) -> Self {
+    pub fn refused(service_id: impl Into<Arc<str>>, error: impl Into<String>) -> Self {
         Self { service_id: service_id.into(), state: None, accepted: false, error: Some(error.into()) }
     }
 }

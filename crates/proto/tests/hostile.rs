@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use lifesign_proto::{BodyError, Limits, MAX_FAULTS, Problem, read};
+use lifesign_proto::{BodyError, Limits, MAX_FAULTS, Problem, read, read_with_care};
 use proptest::prelude::*;
 
 const YEAR: Duration = Duration::from_secs(31_536_000);
@@ -17,7 +17,9 @@ fn promises(body: &[u8]) {
     )
     .is_ok()
         && std::str::from_utf8(body).is_ok();
-    match read(body, &limits) {
+    let result = read(body, &limits);
+    assert_eq!(result, read_with_care(body, &limits), "the shorter way leads elsewhere");
+    match result {
         Err(BodyError::Malformed(place)) => {
             assert!(!is_json, "called malformed: {place}");
             assert!(place.line >= 1 && place.column >= 1 && !place.reason.is_empty());
@@ -48,6 +50,35 @@ fn promises(body: &[u8]) {
             }
         }
     }
+}
+
+/// A heartbeat in which little is wrong, or nothing.
+fn nearly_ordinary() -> impl Strategy<Value = String> {
+    let number = prop_oneof![
+        any::<u64>().prop_map(|n| n.to_string()),
+        any::<i64>().prop_map(|n| n.to_string()),
+        any::<f64>().prop_filter("JSON has no NaN", |n| n.is_finite()).prop_map(|n| format!("{n}")),
+        "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?",
+        Just("1763800000.25".to_owned()),
+    ];
+    let metrics = prop::collection::vec(("[a-c_é1]{1,2}", number.clone()), 0..4).prop_map(|metrics| {
+        let all: Vec<String> = metrics.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", all.join(","))
+    });
+    let member = prop_oneof![
+        4 => prop_oneof!["orders", "a@b", "Ä", "", "a\\\\u0062"].prop_map(|id| format!("\"service_id\":\"{id}\"")),
+        1 => prop_oneof!["alive", "stopping", "fail", "dead"].prop_map(|word| format!("\"status\":\"{word}\"")),
+        1 => number.clone().prop_map(|n| format!("\"timestamp\":{n}")),
+        1 => prop_oneof!["2026-11-22T09:00:00Z", "2026-11-22 09:00", "1m30s"]
+            .prop_flat_map(|text| prop_oneof![Just("timestamp"), Just("interval"), Just("message")]
+                .prop_map(move |key| format!("\"{key}\": \"{text}\""))),
+        1 => number.clone().prop_map(|n| format!("\"interval\" :{n}")),
+        1 => number.prop_map(|n| format!("\"progress\":{n}")),
+        1 => prop_oneof!["true", "false", "null", "1"].prop_map(|word| format!("\"hears\":{word}")),
+        2 => metrics.prop_map(|metrics| format!("\"metrics\":{metrics}")),
+        1 => Just("\"run\":\"started\"".to_owned()),
+    ];
+    prop::collection::vec(member, 0..6).prop_map(|members| format!("{{{}}}", members.join(", ")))
 }
 
 fn json() -> impl Strategy<Value = String> {
@@ -98,6 +129,13 @@ proptest! {
     #[test]
     fn any_json_is_answered(body in json()) {
         promises(body.as_bytes());
+    }
+
+    #[test]
+    fn an_ordinary_body_is_read_by_the_shorter_way_as_by_the_other(
+        beats in prop::collection::vec(nearly_ordinary(), 1..4), array in any::<bool>(),
+    ) {
+        promises(if array { format!("[{}]", beats.join(",")) } else { beats[0].clone() }.as_bytes());
     }
 
     #[test]

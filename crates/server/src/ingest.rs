@@ -22,6 +22,9 @@ pub(crate) enum NotTaken {
     TooFast(ServiceId, Duration),
 }
 
+/// The service of a heartbeat that counted and its state after it, or why the heartbeat did not count.
+pub(crate) type Taken = Result<(ServiceId, State), NotTaken>;
+
 impl NotTaken {
     const fn reason(&self) -> &'static str {
         match self {
@@ -32,49 +35,41 @@ impl NotTaken {
 }
 
 impl AppState {
-    /// Hands heartbeats to the engine. Each is answered by itself, in the same order.
+    /// Hands heartbeats to the engine. Each is answered by itself, in the same order: with its service and the state of
+    /// that, or why it did not count.
     ///
     /// # Errors
     /// When the engine takes none of them: its queue is full, or it has ended.
-    pub(crate) async fn take_beats(
-        &self,
-        beats: Vec<Beat>,
-    ) -> Result<Vec<Result<State, NotTaken>>, Unreached> {
-        let now = self.clock.now().mono;
-        let mut handed = Vec::with_capacity(beats.len());
-        let judged: Vec<Result<ServiceId, NotTaken>> = beats
-            .into_iter()
-            .map(|beat| {
-                let service = beat.service.clone();
-                match self.rate.take(&service, now) {
-                    Ok(()) => {
-                        handed.push(beat);
-                        Ok(service)
-                    }
-                    Err(wait) => Err(NotTaken::TooFast(service, wait)),
-                }
-            })
-            .collect();
-        let many = handed.len();
-        let answers = if handed.is_empty() {
+    pub(crate) async fn take_beats(&self, mut beats: Vec<Beat>) -> Result<Vec<Taken>, Unreached> {
+        let mut too_fast = self.rate.hold(&mut beats, self.clock.now().mono).into_iter().peekable();
+        let services: Vec<ServiceId> = beats.iter().map(|beat| beat.service.clone()).collect();
+        let many = services.len();
+        let answers = if beats.is_empty() {
             Vec::new()
         } else {
-            self.engine.beats(handed).await.inspect_err(|_| self.refuse_beats("busy", many))?
+            self.engine.beats(beats).await.inspect_err(|_| self.refuse_beats("busy", many))?
         };
-        let mut answers = answers.into_iter();
-        let taken = judged.into_iter().map(|judged| {
-            let taken = judged.and_then(|service| match answers.next() {
-                Some(Answer::Beat(state)) => Ok(state),
-                Some(Answer::NoSuchService | Answer::Done | Answer::Refused(_) | Answer::Action(_))
-                | None => Err(NotTaken::Unknown(service)),
-            });
-            match &taken {
-                Ok(_) => drop(self.figures.beats.inc()),
-                Err(not_taken) => self.refuse_beats(not_taken.reason(), 1),
+        let mut answered = services.into_iter().zip(answers);
+        let mut taken = Vec::with_capacity(many + too_fast.len());
+        loop {
+            let next = match too_fast.next_if(|held| held.at == taken.len()) {
+                Some(held) => Err(NotTaken::TooFast(held.service, held.wait)),
+                None => match answered.next() {
+                    Some((service, Answer::Beat(state))) => Ok((service, state)),
+                    Some((
+                        service,
+                        Answer::NoSuchService | Answer::Done | Answer::Refused(_) | Answer::Action(_),
+                    )) => Err(NotTaken::Unknown(service)),
+                    None => break,
+                },
+            };
+            if let Err(not_taken) = &next {
+                self.refuse_beats(not_taken.reason(), 1);
             }
-            taken
-        });
-        Ok(taken.collect())
+            taken.push(next);
+        }
+        self.figures.beats.inc_by(taken.iter().filter(|taken| taken.is_ok()).count() as u64);
+        Ok(taken)
     }
 
     /// Counts heartbeats that were not taken.

@@ -79,6 +79,7 @@ pub async fn hear(listener: TcpListener, pings: Pings, beats: mpsc::Sender<Beat>
     // Nobody asks for a WebSocket here.
     let (_, tunnelled) = mpsc::channel(1);
     let serving = Serving {
+        lanes: None,
         tunnelled,
         tls: None,
         listener,

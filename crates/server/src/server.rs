@@ -23,6 +23,7 @@ use crate::figures::Figures;
 use crate::hold::OnHold;
 use crate::limits::{Limits, Network};
 use crate::link::{Desk, NewHost};
+use crate::listener::lane::Lanes;
 use crate::listener::{self, Serving};
 use crate::outbox::{self, Outbox, Recipient};
 use crate::peer::{PeerTable, Peers, Sockets};
@@ -165,6 +166,7 @@ impl Server {
             tls: parts.tls,
             tunnelled,
             router: router(&state, parts.is_metrics_open)?,
+            lanes: Some(Arc::new(Lanes::new(state.clone()))),
             limits: Arc::clone(&state.limits),
             trusted_proxies: parts.trusted_proxies.into(),
             figures: figures.clone(),

@@ -1,13 +1,13 @@
 //! `POST /api/v1/heartbeats`, in JSON and as a batch of bytes.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use lifesign_core::evidence::Beat;
+use lifesign_core::model::ServiceId;
 use lifesign_proto::batch::{self, Answer, HEARTBEATS};
-use lifesign_proto::{Ack, Acks, ItemError, Problem};
+use lifesign_proto::{Ack, Acks, ItemError, Problem, request};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, Type};
@@ -16,6 +16,7 @@ use super::extract::Body;
 use super::problem::Failure;
 use super::shape::time;
 use crate::AppState;
+use crate::engine::Unreached;
 use crate::ingest::NotTaken;
 
 /// A heartbeat as it is sent. Only for the OpenAPI document: the body is read by [`lifesign_proto::read`].
@@ -134,51 +135,78 @@ pub(super) async fn post(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Failure> {
+    let form = Form {
+        is_batch: names(&headers, &CONTENT_TYPE, HEARTBEATS),
+        accepts_json: names(&headers, &ACCEPT, JSON),
+    };
+    let (content_type, body) = answer(&state, form, &body).await?;
+    Ok(([(CONTENT_TYPE, content_type)], body).into_response())
+}
+
+/// In what form heartbeats came and are answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    /// As a batch of bytes.
+    pub(crate) is_batch: bool,
+    /// Whoever sends a batch and accepts this is answered in JSON.
+    pub(crate) accepts_json: bool,
+}
+
+/// The media type of an answer that is no batch.
+pub(crate) const JSON: &str = "application/json";
+
+/// Takes the heartbeats in `body`. Returns the answer and its media type.
+///
+/// # Errors
+/// When the body cannot be read, the engine takes nothing now, or a lone heartbeat did not count.
+pub(crate) async fn answer(
+    state: &AppState,
+    form: Form,
+    body: &[u8],
+) -> Result<(&'static str, Vec<u8>), Failure> {
     let limits = &state.limits.heartbeats;
-    let is_batch = names(&headers, &CONTENT_TYPE, HEARTBEATS);
-    let read = if is_batch {
-        batch::read(&body, limits).map_err(|error| error.problem())
+    let read = if form.is_batch {
+        batch::read(body, limits).map_err(|error| error.problem())
     } else {
-        lifesign_proto::read(&body, limits).map_err(|error| error.problem())
+        lifesign_proto::read(body, limits).map_err(|error| error.problem())
     };
     let sent = read.map_err(|problem| {
         state.refuse_beats("invalid", 1);
         Failure::from(problem)
     })?;
     let is_array = sent.array;
-    let judged = take(&state, sent.beats).await?;
-    if is_batch && !names(&headers, &ACCEPT, "application/json") {
+    let judged = take(state, sent.beats).await?;
+    if form.is_batch && !form.accepts_json {
         let answers: Vec<Answer> = judged.iter().map(in_kind).collect();
-        return Ok(([(CONTENT_TYPE, HEARTBEATS)], batch::write_answer(&answers)).into_response());
+        return Ok((HEARTBEATS, batch::write_answer(&answers)));
     }
     let mut acks = Vec::with_capacity(judged.len());
     for judged in judged {
         match judged {
-            Ok(ack) => acks.push(ack),
+            Ok((service, now)) => acks.push(Ack::accepted(service, now)),
             Err(refused) if is_array => acks.push(refused.into_ack()),
             Err(refused) => return Err(refused.into_failure()),
         }
     }
-    Ok(Json(Acks { acks }).into_response())
+    Ok((JSON, Acks { acks }.to_json()))
 }
 
 /// Hands on what could be read. There is one answer for each heartbeat.
-async fn take(
-    state: &AppState,
-    sent: Vec<Result<Beat, ItemError>>,
-) -> Result<Vec<Result<Ack, Refused>>, Failure> {
-    let read: Vec<Beat> = sent.iter().filter_map(|beat| beat.as_ref().ok().cloned()).collect();
-    let mut taken = state.take_beats(read).await?.into_iter();
-    let judged = sent.into_iter().map(|beat| match beat {
-        Ok(beat) => match taken.next() {
-            Some(Ok(now)) => Ok(Ack::accepted(beat.service, now)),
-            Some(Err(not_taken)) => Err(Refused::NotTaken(not_taken)),
-            None => Err(Refused::NotTaken(NotTaken::Unknown(beat.service))),
-        },
-        Err(error) => {
-            state.refuse_beats("invalid", 1);
-            Err(Refused::Invalid(error))
+async fn take(state: &AppState, sent: Vec<Result<Beat, ItemError>>) -> Result<Vec<Judged>, Unreached> {
+    let many = sent.len();
+    let (mut beats, mut invalid) = (Vec::with_capacity(many), Vec::new());
+    for (at, beat) in sent.into_iter().enumerate() {
+        match beat {
+            Ok(beat) => beats.push(beat),
+            Err(error) => invalid.push((at, error)),
         }
+    }
+    state.refuse_beats("invalid", invalid.len());
+    let mut invalid = invalid.into_iter().peekable();
+    let mut taken = state.take_beats(beats).await?.into_iter();
+    let judged = (0..many).filter_map(|at| match invalid.next_if(|(place, _)| *place == at) {
+        Some((_, error)) => Some(Err(Refused::Invalid(error))),
+        None => taken.next().map(|taken| taken.map_err(Refused::NotTaken)),
     });
     Ok(judged.collect())
 }
@@ -186,14 +214,16 @@ async fn take(
 /// Whether a header names this media type, parameters aside.
 fn names(headers: &HeaderMap, header: &HeaderName, media_type: &str) -> bool {
     let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
-    let mut named = values.flat_map(|value| value.split(',')).filter_map(|one| one.split(';').next());
-    named.any(|named| named.trim().eq_ignore_ascii_case(media_type))
+    values.into_iter().any(|value| request::names(value, media_type))
 }
 
+/// A heartbeat's service and the state of that, or why the heartbeat did not count.
+type Judged = Result<(ServiceId, lifesign_core::model::State), Refused>;
+
 /// What became of a heartbeat, in a byte.
-fn in_kind(judged: &Result<Ack, Refused>) -> Answer {
+fn in_kind(judged: &Judged) -> Answer {
     match judged {
-        Ok(ack) => ack.state.map_or(Answer::Unknown, Answer::Taken),
+        Ok((_, now)) => Answer::Taken(*now),
         Err(Refused::Invalid(_)) => Answer::Invalid,
         Err(Refused::NotTaken(NotTaken::Unknown(_))) => Answer::Unknown,
         Err(Refused::NotTaken(NotTaken::TooFast(..))) => Answer::TooFast,

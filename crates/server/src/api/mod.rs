@@ -8,7 +8,7 @@ mod events;
 mod explain;
 mod extract;
 mod health;
-mod heartbeats;
+pub(crate) mod heartbeats;
 mod incidents;
 mod lists;
 mod metrics;

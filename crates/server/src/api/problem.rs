@@ -67,6 +67,23 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What stands in the answer at `path`: the status, a header more, and the body, which is [`PROBLEM_JSON`].
+    pub(crate) fn at(self, path: &str) -> (StatusCode, Option<(HeaderName, HeaderValue)>, Vec<u8>) {
+        let status = status_of(&self.problem);
+        (status, self.header, written(self.problem.instance(path)))
+    }
+}
+
+fn status_of(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn written(problem: Problem) -> Vec<u8> {
+    // Texts and numbers written to memory: that does not fail.
+    serde_json::to_vec(&problem).unwrap_or_default()
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self { problem: Box::new(problem), header: None }
@@ -118,8 +135,7 @@ impl From<Refusal> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)]).into_response();
+        let mut response = (status_of(&self.problem), [(header::CONTENT_TYPE, PROBLEM_JSON)]).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }
@@ -148,8 +164,7 @@ pub(crate) async fn name_instance(request: Request, next: Next) -> Response {
     };
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     parts.headers.remove(header::CONTENT_LENGTH);
-    let text = serde_json::to_vec(&problem.instance(path)).unwrap_or_default();
-    Response::from_parts(parts, text.into())
+    Response::from_parts(parts, written(problem.instance(path)).into())
 }
 
 fn said_by_framework(status: StatusCode) -> &'static str {

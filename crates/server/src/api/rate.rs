@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lifesign_core::evidence::Beat;
 use lifesign_core::model::ServiceId;
 use lifesign_core::time::Mono;
 
@@ -28,6 +29,16 @@ struct Buckets {
     by_service: HashMap<ServiceId, Bucket>,
 }
 
+/// A heartbeat that came too fast.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Its place among those it came with.
+    pub(crate) at: usize,
+    pub(crate) service: ServiceId,
+    /// How long its sender has to wait.
+    pub(crate) wait: Duration,
+}
+
 /// The buckets of all services; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rate(Arc<Mutex<Buckets>>);
@@ -45,15 +56,35 @@ impl Rate {
         buckets.by_service.clear();
     }
 
+    /// Takes out of `beats` those that come too fast, with their places.
+    pub(crate) fn hold(&self, beats: &mut Vec<Beat>, now: Mono) -> Vec<Held> {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.per_second.is_none() {
+            return Vec::new();
+        }
+        let mut held = Vec::new();
+        let mut at = 0;
+        beats.retain(|beat| {
+            let taken = buckets.take(&beat.service, now);
+            if let Err(wait) = taken {
+                held.push(Held { at, service: beat.service.clone(), wait });
+            }
+            at += 1;
+            taken.is_ok()
+        });
+        held
+    }
+}
+
+impl Buckets {
     /// Takes one beat of `service`.
     ///
     /// # Errors
     /// How long to wait, when it sends more than it may.
-    pub(crate) fn take(&self, service: &ServiceId, now: Mono) -> Result<(), Duration> {
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(per_second) = buckets.per_second else { return Ok(()) };
+    fn take(&mut self, service: &ServiceId, now: Mono) -> Result<(), Duration> {
+        let Some(per_second) = self.per_second else { return Ok(()) };
         let rate = f64::from(per_second.get());
-        if let Some(bucket) = buckets.by_service.get_mut(service) {
+        if let Some(bucket) = self.by_service.get_mut(service) {
             let filled = bucket.filled(rate, now);
             if filled < 1.0 {
                 return Err(Duration::from_secs_f64((1.0 - filled) / rate));
@@ -61,11 +92,11 @@ impl Rate {
             *bucket = Bucket { left: filled - 1.0, at: now };
             return Ok(());
         }
-        if buckets.by_service.len() >= BUCKETS {
-            buckets.by_service.retain(|_, bucket| bucket.filled(rate, now) < rate);
+        if self.by_service.len() >= BUCKETS {
+            self.by_service.retain(|_, bucket| bucket.filled(rate, now) < rate);
         }
-        if buckets.by_service.len() < BUCKETS {
-            buckets.by_service.insert(service.clone(), Bucket { left: rate - 1.0, at: now });
+        if self.by_service.len() < BUCKETS {
+            self.by_service.insert(service.clone(), Bucket { left: rate - 1.0, at: now });
         }
         Ok(())
     }
@@ -81,26 +112,33 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    /// How long each of these has to wait.
+    fn waits(rate: &Rate, services: &[&ServiceId], now: Mono) -> Vec<(usize, Duration)> {
+        let mut beats: Vec<Beat> = services.iter().map(|id| Beat::alive((*id).clone())).collect();
+        let held = rate.hold(&mut beats, now);
+        assert_eq!(beats.len() + held.len(), services.len());
+        held.into_iter().map(|held| (held.at, held.wait)).collect()
+    }
+
     #[test]
     fn a_second_holds_as_many_beats_as_configured_and_no_more() {
         let rate = Rate::new(NonZeroU32::new(5));
         let (orders, billing) = (ServiceId::new("orders").unwrap(), ServiceId::new("billing").unwrap());
         let start = Mono::from_millis(1000);
-        for _ in 0..5 {
-            assert_eq!(rate.take(&orders, start), Ok(()));
-        }
-        assert_eq!(rate.take(&orders, start), Err(Duration::from_millis(200)));
-        assert_eq!(rate.take(&billing, start), Ok(()), "each service has its own");
-        assert_eq!(rate.take(&orders, Mono::from_millis(1200)), Ok(()));
-        assert!(rate.take(&orders, Mono::from_millis(1200)).is_err());
+        assert_eq!(waits(&rate, &[&orders; 5], start), []);
+        let wait = Duration::from_millis(200);
+        let mixed = [&billing, &orders, &billing, &orders];
+        assert_eq!(waits(&rate, &mixed, start), [(1, wait), (3, wait)], "each service has its own");
+        assert_eq!(waits(&rate, &[&orders], Mono::from_millis(1200)), []);
+        assert_eq!(waits(&rate, &[&orders], Mono::from_millis(1200)).len(), 1);
         let later = Mono::from_millis(60_000);
-        assert_eq!((0..9).filter(|_| rate.take(&orders, later).is_ok()).count(), 5, "nothing is saved up");
+        assert_eq!(waits(&rate, &[&orders; 9], later).len(), 4, "nothing is saved up");
     }
 
     #[test]
     fn no_rate_means_no_limit() {
         let rate = Rate::new(None);
         let orders = ServiceId::new("orders").unwrap();
-        assert!((0..10_000).all(|_| rate.take(&orders, Mono::ZERO).is_ok()));
+        assert_eq!(waits(&rate, &[&orders; 10_000], Mono::ZERO), []);
     }
 }

@@ -1,8 +1,11 @@
 //! The one port: accepts connections, within limits, until told to stop.
 //!
+//! Every connection begins in its [`lane`], where ordinary heartbeats are answered; what is anything else is hyper's.
 //! Every limit against slow and greedy clients is set here or in the body's reader: number of
 //! connections, time and size of headers, time without progress of an answer.
 
+pub(crate) mod lane;
+mod rewind;
 mod stall;
 
 use std::net::SocketAddr;
@@ -11,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -22,7 +25,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use lifesign_component::{Error, Ready, Stop, StopSwitch};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -35,6 +38,8 @@ use crate::figures::{Answered, Figures, Why};
 use crate::limits::{Limits, Network};
 use crate::peer::without_key;
 use crate::tunnel::Tunnelled;
+use lane::{Lanes, Left};
+use rewind::Rewind;
 use stall::Stalling;
 
 /// How long requests under way may take when the server stops; less than the component's own limit.
@@ -53,6 +58,8 @@ pub(crate) struct Serving {
     /// What comes inside WebSockets, for that port.
     pub(crate) tunnelled: mpsc::Receiver<Tunnelled>,
     pub(crate) router: Router,
+    /// The short way of heartbeats, where this port takes any.
+    pub(crate) lanes: Option<Arc<Lanes>>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) trusted_proxies: Arc<[Network]>,
     pub(crate) figures: Figures,
@@ -139,6 +146,7 @@ impl Serving {
     fn connection(&self) -> Serve {
         Serve {
             router: self.router.clone(),
+            lanes: self.lanes.clone(),
             trusted: Arc::clone(&self.trusted_proxies),
             limits: Arc::clone(&self.limits),
             figures: self.figures.clone(),
@@ -172,6 +180,7 @@ struct Encrypted {
 /// Serves one connection.
 struct Serve {
     router: Router,
+    lanes: Option<Arc<Lanes>>,
     trusted: Arc<[Network]>,
     limits: Arc<Limits>,
     figures: Figures,
@@ -204,12 +213,27 @@ impl Serve {
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         self,
-        stream: S,
+        mut stream: S,
         peer: SocketAddr,
         encrypted: Option<Encrypted>,
         held: Held,
         mut closing: Stop,
     ) {
+        let left = match &self.lanes {
+            Some(lanes) => lanes.serve(&mut stream, peer, &mut closing).await,
+            None => Ok(Left::Elsewhere(Bytes::new())),
+        };
+        let stream = match left {
+            Ok(Left::Elsewhere(before)) => Rewind::new(before, stream),
+            Ok(Left::Ended) => {
+                let _gone = stream.shutdown().await.is_err();
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%peer, %error, "Connection ended with an error");
+                return;
+            }
+        };
         let router = TowerToHyperService::new(self.router);
         let is_encrypted = encrypted.is_some();
         let member = encrypted.and_then(|encrypted| encrypted.member);

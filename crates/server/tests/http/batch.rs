@@ -12,11 +12,11 @@ use serde_json::json;
 
 use crate::house::{ADMIN, GUEST, House, Plan, wait_for};
 
-fn beat(id: &str) -> Beat {
+pub(crate) fn beat(id: &str) -> Beat {
     Beat::alive(ServiceId::new(id).unwrap())
 }
 
-fn batch(beats: &[Beat]) -> Vec<u8> {
+pub(crate) fn batch(beats: &[Beat]) -> Vec<u8> {
     let mut writer = Writer::default();
     for beat in beats {
         writer.push(beat).unwrap();

@@ -12,6 +12,7 @@ mod explain;
 mod hold;
 mod hostile;
 mod house;
+mod lane;
 mod modes;
 mod orders;
 mod outbox;
