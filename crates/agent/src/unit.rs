@@ -283,12 +283,7 @@ async fn forward(mut reports: mpsc::Receiver<Box<Input>>, shared: Arc<Shared>) {
 }
 
 fn could_not_look(why: &str) -> UnitReport {
-    UnitReport {
-        state: UnitState::CouldNotLook(why.to_owned()),
-        os: String::new(),
-        last_output: None,
-        notes: Vec::new(),
-    }
+    UnitReport::new(UnitState::CouldNotLook(why.to_owned()), "")
 }
 
 /// An error with its causes: `failed to start "x": No such file or directory`.

@@ -75,15 +75,8 @@ impl Masks {
     }
 }
 
-/// Words in a key that make its value a secret whatever the key is for.
-const SECRET_WORDS: [&str; 8] =
-    ["token", "password", "passwd", "passphrase", "secret", "credential", "authorization", "api_key"];
-
 /// Whether a key sounds as if its value must not be shown.
-pub fn sounds_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace('-', "_");
-    SECRET_WORDS.iter().any(|word| key.contains(word))
-}
+pub use lifesign_core::secret::sounds_secret;
 
 /// All that was found, with the files it was found in. `Display` is what a terminal shows.
 #[derive(Debug, Clone)]

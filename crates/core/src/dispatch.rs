@@ -3,7 +3,8 @@
 //! The rules are Alertmanager's (`dispatch`, `notify`): the first notification of a group waits
 //! `group_wait`, new alerts in a group already told wait `group_interval`, the same again
 //! `repeat_interval`; an alert that resolves before anybody was told of it is told to nobody. One
-//! difference, fixed by the contract: when *all* of a group is over, that is told at once.
+//! difference, fixed by the contract: when *all* of a group is over, that is told at once. And one addition: who has
+//! not been told of a death yet waits a moment for what the process has left, where its observer looks for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ struct Group {
     /// What the receiver was last told to be firing, and when; `None`: nothing yet.
     told: Option<(BTreeSet<Identity>, Mono)>,
     due: Mono,
+    /// Alerts that more is about to be said of, and until when that is waited for.
+    awaited: BTreeMap<Arc<str>, Mono>,
 }
 
 /// A receiver of an alert, with the group it hears of it in.
@@ -131,6 +134,7 @@ impl Dispatcher {
                     alerts,
                     told: Some((told, now)),
                     due,
+                    awaited: BTreeMap::new(),
                 },
             );
             self.soonest = self.soonest.min(due);
@@ -150,6 +154,7 @@ impl Dispatcher {
                 alerts: BTreeMap::new(),
                 told: None,
                 due: Mono::NEVER,
+                awaited: BTreeMap::new(),
             });
             group.timing = timing;
             group.alerts.insert(Arc::clone(&alert.fingerprint), alert.clone());
@@ -171,6 +176,7 @@ impl Dispatcher {
                 continue;
             }
             *mine = alert.clone();
+            group.awaited.remove(&alert.fingerprint);
             let all_over = group.alerts.values().all(|alert| alert.state == AlertState::Resolved);
             group.due = match &group.told {
                 _ if all_over => now,
@@ -181,20 +187,43 @@ impl Dispatcher {
         }
     }
 
+    /// More is about to be said of an alert: whoever has not been told of it is told when that is there, at the latest
+    /// at `until`.
+    pub(crate) fn await_more(&mut self, alert: &Alert, until: Mono) {
+        let identity = (Arc::clone(&alert.fingerprint), alert.starts_at);
+        for group in self.groups.values_mut() {
+            let is_told = group.told.as_ref().is_some_and(|(told, _)| told.contains(&identity));
+            if group.alerts.contains_key(&alert.fingerprint) && !is_told {
+                group.awaited.entry(Arc::clone(&alert.fingerprint)).or_insert(until);
+            }
+        }
+    }
+
+    /// More is said of an alert. `is_all`: nothing further is waited for.
+    pub(crate) fn add(&mut self, alert: &Alert, is_all: bool) {
+        for group in self.groups.values_mut() {
+            let Some(mine) = group.alerts.get_mut(&alert.fingerprint) else { continue };
+            mine.annotations.clone_from(&alert.annotations);
+            if is_all && group.awaited.remove(&alert.fingerprint).is_some() {
+                self.soonest = self.soonest.min(group.due());
+            }
+        }
+    }
+
     /// Sends what is due.
     pub(crate) fn flush(&mut self, now: Mono, wall: Wall, out: &mut Vec<Effect>) {
         if self.soonest > now {
             return;
         }
         for group in self.groups.values_mut() {
-            if group.due <= now
+            if group.due() <= now
                 && let Some(notification) = group.flush(now, wall)
             {
                 out.push(Effect::Notify(notification));
             }
         }
         self.groups.retain(|_, group| !group.alerts.is_empty());
-        self.soonest = self.groups.values().map(|group| group.due).min().unwrap_or(Mono::NEVER);
+        self.soonest = self.groups.values().map(Group::due).min().unwrap_or(Mono::NEVER);
     }
 
     /// When [`Dispatcher::flush`] next has something to do.
@@ -212,7 +241,7 @@ impl Dispatcher {
                     .told
                     .as_ref()
                     .is_some_and(|(told, _)| told.iter().any(|(mine, _)| mine.as_ref() == fingerprint));
-                (Arc::clone(&group.receiver), told, group.due)
+                (Arc::clone(&group.receiver), told, group.due())
             })
             .collect()
     }
@@ -251,6 +280,11 @@ impl Dispatcher {
 }
 
 impl Group {
+    /// When it is told next.
+    fn due(&self) -> Mono {
+        self.awaited.values().copied().fold(self.due, Mono::max)
+    }
+
     fn flush(&mut self, now: Mono, wall: Wall) -> Option<Notification> {
         let (firing, resolved): (Vec<Alert>, Vec<Alert>) =
             self.alerts.values().cloned().partition(|alert| alert.state == AlertState::Firing);
@@ -274,6 +308,7 @@ impl Group {
             Some(_) => Some(NotifyReason::Repeat),
         };
         self.alerts.retain(|_, alert| alert.state == AlertState::Firing);
+        self.awaited.clear();
         self.due = if firing.is_empty() { Mono::NEVER } else { now + self.timing.repeat };
         let reason = reason?;
         self.told = Some((firing_now, now));

@@ -95,12 +95,38 @@ pub struct UnitReport {
     /// is under way. One sentence each, at most [`MAX_NOTES`].
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What its process used when it was last looked at before its end: memory, processor time, handles. One line.
+    #[serde(default)]
+    pub usage: Option<String>,
+    /// Whether the report of an end is all there is to tell of it.
+    #[serde(default)]
+    pub remains: Remains,
+}
+
+/// Whether there is more to come about an end than its report says: last lines are read after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remains {
+    /// The report says nothing of that.
+    #[default]
+    Unsaid,
+    /// The observer looks for more and will tell, also when it finds nothing.
+    Follow,
+    /// This is what it found.
+    Complete,
 }
 
 impl UnitReport {
     /// A report of nothing but the state, in our words and in the OS's.
     pub fn new(state: UnitState, os: impl Into<String>) -> Self {
-        Self { state, os: os.into(), last_output: None, notes: Vec::new() }
+        Self {
+            state,
+            os: os.into(),
+            last_output: None,
+            notes: Vec::new(),
+            usage: None,
+            remains: Remains::Unsaid,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use support::mailbox::Mailbox;
 use support::{Hook, Lifesign, kill_process, wait_for};
 
 /// A service made with the system's own tool; gone with the test.
@@ -68,7 +69,7 @@ impl Drop for Service {
 fn a_windows_service_is_watched_restarted_proven_and_told_of() {
     let service = Service::create();
     let dir = tempfile::tempdir().unwrap();
-    let mut hook = Hook::start();
+    let (mut hook, mailbox) = (Hook::start(), Mailbox::start());
     let configuration = format!(
         r#"
 server: {{ listen: "127.0.0.1:0" }}
@@ -77,9 +78,11 @@ services:
     unit: {{ scm: "{}" }}
     heartbeat: {{ interval: 500ms, timeout: 3s, retries: 2 }}
     restart: {{ budget: 5 per 10m, backoff: 200ms..5s }}
-receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
+receivers:
+  - {{ name: hook, webhook: {{ url: "{}" }} }}
+  - {{ name: mail, email: {{ to: [ops@example.com], smtp: "{}" }} }}
 "#,
-        service.name, hook.url
+        service.name, hook.url, mailbox.url
     );
     let lifesign = Lifesign::start(dir.path(), &configuration);
     let beat = || {
@@ -123,6 +126,10 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
     assert!(code == 0 && said.contains("The system says: SERVICE_RUNNING."), "{said}");
     let told = hook.wait_for("shop", 2);
     assert_eq!((&told[0].1["status"], &told[1].1["status"]), (&json!("firing"), &json!("resolved")));
+    // What it last used; the event log's lines stand there, too, where there is one (`real_windows`).
+    let (evidence, mail) = (&told[0].1["alerts"][0]["annotations"]["evidence"], mailbox.next());
+    assert!(evidence.as_str().is_some_and(|text| text.contains(" MiB of memory")), "{evidence}");
+    assert!(mail.contains(&format!("  process {old}, looked at ")), "{mail}");
 
     // Stopped by an operator: down, and nobody is alarmed.
     service.sc(&["stop", &service.name]);

@@ -6,6 +6,7 @@ mod support;
 use std::time::Instant;
 
 use serde_json::json;
+use support::mailbox::Mailbox;
 use support::{Hook, Lifesign, free_port, kill_process, wait_for};
 
 fn configuration(web_port: u16, hook: &str, hang_file: &str) -> String {
@@ -29,6 +30,35 @@ receivers:
   - {{ name: hook, webhook: {{ url: "{hook}" }} }}
 "#
     )
+}
+
+/// Who is told of a death need not go to the machine to read what the program said last.
+#[test]
+fn the_mail_about_a_dead_process_carries_its_last_lines_in_the_receivers_language() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mailbox, mut hook) = (Mailbox::start(), Hook::start());
+    let configuration = format!(
+        r#"
+server: {{ listen: "127.0.0.1:0" }}
+services:
+  - id: worker
+    unit: {{ process: ["${{self}}", sample, worker, --id, worker, --exit, "3@2"] }}
+receivers:
+  - {{ name: mail, lang: zh, email: {{ to: [ops@example.com], smtp: "{}" }} }}
+  - {{ name: hook, webhook: {{ url: "{}" }} }}
+"#,
+        mailbox.url, hook.url
+    );
+    let _lifesign = Lifesign::start(dir.path(), &configuration);
+    let mail = mailbox.next();
+    // In both of its forms.
+    for part in ["  ending with exit code 3, as asked\n", "<pre>ended (exit code 3)\n", " MiB of memory"] {
+        assert!(mail.contains(part), "{part:?} is missing in {mail}");
+    }
+    let told = hook.wait_for("worker", 1);
+    let evidence = told[0].1["alerts"][0]["annotations"]["evidence"].as_str().unwrap();
+    assert!(evidence.starts_with("ended (exit code 3)\nprocess "), "{evidence}");
+    assert!(evidence.ends_with("\nending with exit code 3, as asked"), "{evidence}");
 }
 
 /// Issue by issue what a new user must see: a kill is noticed at once, repaired, proven, told once each way.

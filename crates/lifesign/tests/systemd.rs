@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
+use support::mailbox::Mailbox;
 use support::{Hook, Lifesign, free_port, kill_process, wait_for};
 
 /// A systemd of the test's own; stopped with all its processes when dropped.
@@ -84,6 +85,25 @@ impl Lab {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Starts a journal for the lab, and gives a folder for the `PATH` whose `journalctl` reads that one.
+    fn journal(&self) -> PathBuf {
+        let rules = "[Journal]\nStorage=volatile\nReadKMsg=no\nRateLimitBurst=0\n";
+        std::fs::write(self.dir().join("etc/journald.conf"), rules).unwrap();
+        // The journal looks there for which start of a unit a line is of.
+        let pre = "sh -c 'ln -sfn $XDG_RUNTIME_DIR/systemd/units /run/systemd/units'";
+        let exec = "/lib/systemd/systemd-journald\nStandardOutput=null\nStandardError=null";
+        self.unit("journald.service", &format!("Type=notify\nExecStartPre={pre}\nExecStart={exec}"));
+        self.systemctl(&["start", "journald.service"]);
+        let pid = self.systemctl(&["show", "-p", "MainPID", "--value", "journald.service"]);
+        let (folder, lines) = (self.dir().join("bin"), format!("/proc/{}/root/run/log/journal", pid.trim()));
+        std::fs::create_dir(&folder).unwrap();
+        let script = format!("#!/bin/sh\nexec /usr/bin/journalctl --directory={lines} \"$@\"\n");
+        std::fs::write(folder.join("journalctl"), script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.join("journalctl"), mode).unwrap();
+        folder
     }
 
     /// The lab's manager answers on its session bus as the system's does on the system bus.
@@ -204,6 +224,47 @@ receivers: [ {{ name: hook, webhook: {{ url: "{}" }} }} ]
         (worker["state"] == "up" && worker["pid"].as_u64().is_some_and(|pid| pid != old)).then_some(())
     });
     assert_eq!(hook.wait_for("shop", 2).len(), 2, "nothing more was told of the shop");
+}
+
+#[test]
+fn the_mail_about_a_killed_unit_carries_the_last_lines_of_its_journal() {
+    let lab = Lab::start();
+    let dir = tempfile::tempdir().unwrap();
+    let mailbox = Mailbox::start();
+    let bin = lab.journal();
+    let script = "echo taking order 4711; echo password=hunter2 >&2; exec sleep 1000";
+    lab.unit(
+        "shop.service",
+        &format!("StandardOutput=journal\nStandardError=journal\nExecStart=sh -c '{script}'"),
+    );
+    lab.systemctl(&["start", "shop.service"]);
+    let configuration = format!(
+        r#"
+server: {{ listen: "127.0.0.1:0" }}
+services: [ {{ id: shop, unit: shop.service }} ]
+receivers: [ {{ name: mail, email: {{ to: [ops@example.com], smtp: "{}" }} }} ]
+"#,
+        mailbox.url
+    );
+    let lifesign = Lifesign::start_with(dir.path(), &configuration, |command| {
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", lab.bus());
+        command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    });
+    let shop = lifesign.wait_for_state("shop", "up", None);
+    let begin = Instant::now();
+    kill_process(shop["pid"].as_u64().unwrap());
+    let mail = mailbox.next();
+    println!("kill of a systemd unit to the mail with its last lines: {:?}", begin.elapsed());
+    for part in [
+        "What it left at its end:\n",
+        "  taking order 4711\n",
+        "  password=***\n",
+        " MiB of memory",
+        "signal",
+    ] {
+        assert!(mail.contains(part), "{part:?} is missing in {mail}");
+    }
+    assert!(!mail.contains("hunter2"), "{mail}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ record! {
     /// Runs a program. Exit code 0 means delivered; anything else, a signal or the timeout means try again.
     /// Standard input: the webhook's message. Environment: `LIFESIGN_NOTIFICATION_ID`, `_RECEIVER`,
     /// `_ATTEMPT`, `_STATUS`, `_ALERTNAME`, `_SERVICE`, `_HOST`, `_REASON`, `_SEVERITY`, `_SUMMARY`,
-    /// `_INCIDENT`, `_URL`.
+    /// `_EVIDENCE` (the last lines of a process that has ended), `_INCIDENT`, `_URL`.
     pub struct Written {
         /// The program and its arguments. No shell reads them. A path with a slash starts at the folder of
         /// the configuration file; a bare name is looked for on the `PATH`.
@@ -124,7 +124,10 @@ impl Command {
         let payload = Payload::new(notification, context.external_url, MAX_ALERTS);
         let first = notification.alerts.first();
         let label = |name: &str| first.and_then(|alert| value(alert, name)).unwrap_or_default().to_owned();
-        let summary = first.and_then(|alert| alert.annotations.iter().find(|(name, _)| &**name == "summary"));
+        let annotation = |name: &str| {
+            let found = first.and_then(|alert| alert.annotations.iter().find(|(known, _)| &**known == name));
+            found.map(|(_, text)| text.clone()).unwrap_or_default()
+        };
         let ours = [
             ("NOTIFICATION_ID", notification.id.to_string()),
             ("RECEIVER", notification.receiver.to_string()),
@@ -135,7 +138,8 @@ impl Command {
             ("HOST", label("host")),
             ("REASON", label("reason")),
             ("SEVERITY", label("severity")),
-            ("SUMMARY", summary.map(|(_, text)| text.clone()).unwrap_or_default()),
+            ("SUMMARY", annotation("summary")),
+            ("EVIDENCE", annotation("evidence")),
             ("INCIDENT", notification.incident.map(|incident| incident.to_string()).unwrap_or_default()),
             ("URL", first.map(|alert| link(alert, context.external_url)).unwrap_or_default()),
         ];

@@ -2,7 +2,7 @@
 //!
 //! The shape that receivers for Alertmanager already understand, key for key
 //! (<https://prometheus.io/docs/alerting/latest/configuration/#webhook_config>). Commands get the same on
-//! their standard input, so that one script serves both.
+//! their standard input, so that one script serves both. What a process has left at its end is the annotation `evidence`.
 
 use std::collections::BTreeMap;
 

@@ -34,6 +34,12 @@ pub(crate) fn opening() -> Notification {
             ]),
             annotations: vec![
                 ("description".into(), "The process ended by signal 9; a restart follows in 1 s.".to_owned()),
+                (
+                    "evidence".into(),
+                    "ended (signal 9)\nprocess 77, looked at 4 s before its end: 812.0 MiB of memory\n\
+                     orders: taking order 4711\norders: out of memory: queue of 4711"
+                        .to_owned(),
+                ),
                 ("state".into(), "down".to_owned()),
                 ("summary".into(), "orders on web-01 is down (killed)".to_owned()),
             ],
@@ -54,7 +60,7 @@ pub(crate) fn closing() -> Notification {
     closing.alerts[0].state = AlertState::Resolved;
     closing.alerts[0]
         .annotations
-        .insert(1, ("resolution".into(), "restarted and proven by its checks".to_owned()));
+        .insert(2, ("resolution".into(), "restarted and proven by its checks".to_owned()));
     closing.alerts[0].ends_at = Some(at("2026-11-22T09:03:12Z"));
     closing
 }

@@ -16,6 +16,8 @@ const MAX_ALERTS: usize = 50;
 const MAX_SUBJECT: usize = 200;
 /// Longest value of a line, in characters.
 const MAX_VALUE: usize = 1000;
+/// Most lines of evidence; the engine gives fewer.
+const MAX_EVIDENCE: usize = 20;
 
 /// The words of one notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) struct Block {
     pub(crate) sentences: Vec<String>,
     /// Name and value.
     pub(crate) lines: Vec<(String, String)>,
+    /// What a process has left at its end: a heading, and lines as they were written.
+    pub(crate) evidence: Option<(String, Vec<String>)>,
     pub(crate) url: String,
     pub(crate) link: String,
 }
@@ -117,6 +121,10 @@ fn block(alert: &Alert, context: &Context<'_>) -> Block {
         .map(|text| bounded(text, MAX_VALUE))
         .collect(),
         lines,
+        evidence: annotation(alert, "evidence").filter(|_| !over).map(|text| {
+            let lines = text.lines().take(MAX_EVIDENCE).map(|line| bounded(line, MAX_VALUE)).collect();
+            (lang.word("notify-evidence"), lines)
+        }),
         link: lang.text("notify-link", &[("url", url.as_str().into())]),
         url,
     }
@@ -170,6 +178,13 @@ impl Text {
                 paragraph("");
             }
             block.lines.iter().for_each(|(name, value)| paragraph(&format!("{name}: {value}")));
+            if let Some((heading, lines)) = &block.evidence {
+                paragraph("");
+                paragraph(heading);
+                // Set in, so that no line of it passes for one of ours.
+                lines.iter().for_each(|line| paragraph(&format!("  {line}")));
+                paragraph("");
+            }
             paragraph(&block.link);
             paragraph("");
         }
@@ -192,6 +207,10 @@ impl Text {
                             @for (name, value) in &block.lines {
                                 tr { th align="left" { (name) } td { (value) } }
                             }
+                        }
+                        @if let Some((heading, lines)) = &block.evidence {
+                            p { (heading) }
+                            pre { (lines.join("\n")) }
                         }
                         p { a href=(block.url) { (block.link) } }
                     }
@@ -234,7 +253,7 @@ mod tests {
     #[test]
     fn a_degraded_service_is_not_called_down() {
         let mut degraded = samples::opening();
-        degraded.alerts[0].annotations[1].1 = "degraded".to_owned();
+        degraded.alerts[0].annotations[2].1 = "degraded".to_owned();
         let text = text(&degraded, &context(Lang::En));
         assert_eq!(text.subject, "[critical] orders on web-01 is degraded: killed");
     }
@@ -245,9 +264,24 @@ mod tests {
         hostile.alerts.truncate(1);
         hostile.alerts[0].labels[0].1 = "x\r\nBcc: all@example.com".into();
         hostile.alerts[0].annotations[0].1 = "<script>alert(1)</script>".to_owned();
+        let evidence = "one\r\n-- \nSent by lifesign\n</pre><script>".to_owned();
+        hostile.alerts[0].annotations.push(("evidence".into(), evidence));
         let text = text(&hostile, &context(Lang::En));
         assert!(!text.subject.contains(['\r', '\n']), "{}", text.subject);
         assert!(!text.html(Lang::En).contains("<script"));
+        assert!(text.plain().contains("\n  one\n  -- \n  Sent by lifesign\n"), "{}", text.plain());
+    }
+
+    #[test]
+    fn evidence_is_told_with_the_alarm_and_not_with_the_all_clear() {
+        for (notification, times) in [(samples::opening(), 1), (samples::closing(), 0)] {
+            for lang in [Lang::En, Lang::Zh] {
+                let text = text(&notification, &context(lang));
+                for whole in [text.plain(), text.html(lang)] {
+                    assert_eq!(whole.matches("out of memory: queue of 4711").count(), times, "{whole}");
+                }
+            }
+        }
     }
 
     #[test]

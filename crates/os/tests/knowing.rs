@@ -12,7 +12,7 @@ mod lab;
 use std::time::Duration;
 
 use lab::{Ear, Lab, PATIENCE, kill};
-use lifesign_core::evidence::{Exit, UnitState};
+use lifesign_core::evidence::{Exit, Remains, UnitState};
 use lifesign_os::unit::UnitError;
 use lifesign_os::unit::info::{ListChange, Listed, StartType};
 use lifesign_os::unit::policy::{Answer, Hole, holes};
@@ -169,10 +169,16 @@ async fn the_last_lines_of_the_life_that_ended_are_kept_and_no_others() {
     manager.start("talk.service", PATIENCE).await.unwrap();
     let process = ear.running().await;
     gate.open();
-    let output = ear.until("the last lines", |report| report.last_output.clone()).await.1;
+    ear.until("the word that lines follow", |report| (report.remains == Remains::Follow).then_some(())).await;
+    let (_, (usage, output)) = ear
+        .until("the last lines", |report| {
+            (report.remains == Remains::Complete).then(|| (report.usage.clone(), report.last_output.clone()))
+        })
+        .await;
+    let (usage, output) = (usage.unwrap(), output.unwrap());
     assert!(output.contains(&format!("hello from {}\ntrouble", process.pid)), "{output}");
-    assert!(output.starts_with(&format!("process {}, looked at ", process.pid)), "{output}");
-    assert!(output.contains("MiB of memory") && output.contains(" handles"), "{output}");
+    assert!(usage.starts_with(&format!("process {}, looked at ", process.pid)), "{usage}");
+    assert!(usage.contains("MiB of memory") && usage.contains(" handles"), "{usage}");
 }
 
 #[tokio::test]

@@ -101,8 +101,11 @@ impl Engine {
         }
         turn.out.push(Effect::Incident(record.clone()));
         let begins_to_flap = service.flaps.add(turn.now);
-        let alert =
+        let mut alert =
             if begins_to_flap { flapping(&record) } else { incident_alert("ServiceDown", &record, &detail) };
+        if service.has_ended() {
+            service.add_last_words(&mut alert);
+        }
         let process = service.unit.process;
         service.incident = Some(Box::new(OpenIncident { record, timeline: Vec::new(), process }));
         self.note(ix, "opened", detail, turn);
@@ -123,7 +126,10 @@ impl Engine {
         let (state, detail) = (service.state, service.detail.clone());
         self.note(ix, "flapping_ended", format!("it is {state}: {detail}"), turn);
         if bad {
-            let alert = incident_alert("ServiceDown", &record, &detail);
+            let mut alert = incident_alert("ServiceDown", &record, &detail);
+            if self.services[index].has_ended() {
+                self.services[index].add_last_words(&mut alert);
+            }
             // It fires already where the incident opened in the middle of the flapping.
             if !self.alerts.contains_key(&alert.fingerprint) {
                 self.fire(alert, &[], turn);
@@ -193,7 +199,7 @@ impl Engine {
 }
 
 /// The alert of a service that flaps, in the place of one for each time it goes down.
-fn flapping(record: &Incident) -> Alert {
+pub(super) fn flapping(record: &Incident) -> Alert {
     let mut alert = incident_alert("ServiceFlapping", record, "it goes down again and again");
     // Each time may have another reason; the alert is the same.
     alert.labels.retain(|(name, _)| name.as_ref() != "reason");

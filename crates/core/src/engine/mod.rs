@@ -1,11 +1,12 @@
 //! The engine: takes inputs, keeps the truth about every service, asks for effects.
 //!
 //! `mod.rs` holds the table of services and the way of each input; `configure` what a (re)load changes in it;
-//! `clock` the engine's own time, `timers` who is woken when; `beats` the way of heartbeats; `budget` how much may be
-//! asked at suspicion; `hosts` the table of hosts; `service` one service and its evidence, `rare` how what few of them
-//! need is kept; `jobs` its runs where it is a job; `judge` the states that follow from it; `topology` what many silent
-//! services say about their hosts; `incident` and `restart` what is made of a state; `memory` what the next life is to
-//! know; `orders` what people want; `rules` the metric rules; `views`, `explain` and `describe` what people see.
+//! `clock` the engine's own time, `timers` who is woken when; `beats` the way of heartbeats; `budget` how much may
+//! be asked at suspicion; `hosts` the table of hosts; `service` one service and its evidence, `rare` how what few
+//! of them need is kept; `jobs` its runs where it is a job; `judge` the states that follow from it; `last_words`
+//! what is left at its end; `topology` what many silent services say about their hosts; `incident` and `restart`
+//! what is made of a state; `memory` what the next life is to know; `orders` what people want; `rules` the metric
+//! rules; `views`, `explain` and `describe` what people see.
 //!
 //! **Time.** The engine lives in *virtual* time: the monotonic clock less every stretch in which the engine
 //! itself did not run. The shell steps it at least every [`TICK`]; a longer gap was our own stall, a
@@ -21,6 +22,7 @@ mod hosts;
 mod incident;
 mod jobs;
 mod judge;
+mod last_words;
 mod memory;
 mod orders;
 mod rare;
@@ -44,6 +46,7 @@ use self::budget::Budget;
 use self::clock::VirtualClock;
 pub use self::explain::CODES as EXPLAIN_CODES;
 use self::hosts::Hosts;
+use self::last_words::output_of;
 use self::memory::SNAPSHOT_SILENT;
 use self::rules::Rules;
 use self::service::Service;
@@ -325,12 +328,10 @@ impl Engine {
                 self.end_resumed(index, turn);
             }
         }
-        let output = report.last_output.clone();
+        let left = self.keep_last_words(index, &report);
         self.services[index].unit.report = Some((turn.wall, report));
         self.reconsider(ix, turn);
-        if let Some(output) = output.filter(|output| !output.trim().is_empty()) {
-            self.note(ix, "output", output, turn);
-        }
+        self.tell_last_words(index, left, turn);
         Answer::Done
     }
 
@@ -402,7 +403,10 @@ impl Engine {
     fn on_late(&mut self, age: Duration, input: Input, turn: &mut Turn<'_>) -> Answer {
         let (service, what) = match input {
             Input::Beat(beat) => return self.beat(Beat { age: beat.age.saturating_add(age), ..beat }, turn),
-            Input::Unit { service, report } => (service, format!("the unit was {}", report.os)),
+            Input::Unit { service, report } => {
+                let what = ["the unit was", &report.os].join(" ");
+                (service, [what].into_iter().chain(output_of(&report)).collect::<Vec<_>>().join("\n"))
+            }
             Input::Check { service, report, .. } => (service, format!("a check found: {}", report.output)),
             // Figures of the past fire nothing now; orders and answers are not kept in spools.
             Input::Host(_)

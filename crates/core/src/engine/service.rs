@@ -10,6 +10,7 @@ use crate::effect::{Incident, Memory, TimelineEntry};
 use crate::evidence::{BeatStatus, Component, Exit, FailKind, Process, UnitFacts, UnitReport, UnitState};
 use crate::flap::Flaps;
 use crate::job::{Job, JobMemory};
+use crate::last_words::LastWords;
 use crate::model::{Reason, ServiceIx, State};
 use crate::mutation::{Rule, on};
 use crate::remedy::Remedy;
@@ -36,6 +37,8 @@ pub(super) struct Unit {
     pub report: Option<(Wall, UnitReport)>,
     /// What else the OS knows of it.
     pub facts: Option<Box<UnitFacts>>,
+    /// What is left of its last end that nobody had ordered.
+    pub last_words: Option<Box<LastWords>>,
     pub process: Option<Process>,
     /// The one that an earlier life of lifesign listened to, until `process` is seen in this one.
     pub former_process: Option<Process>,

@@ -19,5 +19,6 @@ notify-since = Since
 notify-ended = Ended
 notify-lasted = Lasted
 notify-incident = Incident
+notify-evidence = What it left at its end:
 notify-link = Details: { $url }
 notify-footer = Sent by lifesign for the receiver { $receiver }.

@@ -16,5 +16,6 @@ notify-since = 开始时间
 notify-ended = 结束时间
 notify-lasted = 持续时间
 notify-incident = 事件
+notify-evidence = 进程结束时留下的信息：
 notify-link = 详情：{ $url }
 notify-footer = 由 lifesign 发送给接收方 { $receiver }。

@@ -7,6 +7,7 @@
 )]
 
 pub mod hosts;
+pub mod mailbox;
 #[cfg(target_os = "linux")]
 pub mod mounts;
 pub mod trap;

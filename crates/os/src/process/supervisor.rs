@@ -6,16 +6,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lifesign_core::evidence::{Exit, Process, UnitReport, UnitState};
+use lifesign_core::evidence::{Exit, Process, Remains, UnitReport, UnitState};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::imp::Child;
 use super::{ProcessError, ProcessSpec, log};
-use crate::unit::Sink;
+use crate::unit::{Sink, Vitals};
 
 /// How often the log's length is looked at.
 const LOG_LOOK: Duration = Duration::from_secs(1);
+/// How often what the process uses is looked at, in looks at the log.
+const USAGE_EVERY: u32 = 30;
 /// How long a killed process may take to vanish; longer means that it hangs inside the kernel.
 const KILL_TAKES: Duration = Duration::from_secs(5);
 /// Orders that may wait while one is carried out; further callers wait to hand theirs in.
@@ -46,7 +48,8 @@ impl Supervised {
         let program = spec.program().to_owned();
         let latest = Arc::new(Mutex::new(never_started()));
         let (orders, inbox) = mpsc::channel(ORDERS);
-        let mut keeper = Keeper { spec, sink, latest: Arc::clone(&latest), child: None, log_from: 0 };
+        let mut keeper =
+            Keeper { spec, sink, latest: Arc::clone(&latest), child: None, log_from: 0, vitals: None };
         keeper.adopt();
         tokio::spawn(keeper.run(inbox));
         Self { program, orders, latest }
@@ -101,12 +104,15 @@ struct Keeper {
     child: Option<Child>,
     /// Length of the log when the child was started: what comes after is its output.
     log_from: u64,
+    /// What the child last used.
+    vitals: Option<Vitals>,
 }
 
 impl Keeper {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         let mut log_look = interval(LOG_LOOK);
         log_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks: u32 = 0;
         loop {
             tokio::select! {
                 // An end that has happened is told as it was, before an order can claim it.
@@ -116,7 +122,11 @@ impl Keeper {
                     Some(order) => self.carry_out(order).await,
                     None => break,
                 },
-                _ = log_look.tick() => self.bound_log().await,
+                _ = log_look.tick() => {
+                    looks = looks.wrapping_add(1);
+                    self.sample(looks.is_multiple_of(USAGE_EVERY));
+                    self.bound_log().await;
+                }
             }
         }
         // Nobody listens any more. The process runs on, and must still be reaped when it ends.
@@ -201,6 +211,7 @@ impl Keeper {
     fn running(&mut self, child: Child) -> Process {
         let process = child.process();
         self.child = Some(child);
+        self.vitals = None;
         self.report(UnitState::Running(Some(process)), format!("running (process {})", process.pid));
         process
     }
@@ -251,12 +262,20 @@ impl Keeper {
         }
     }
 
+    /// Notes what the child uses, for the day it is gone: at the first look, and when it is due.
+    fn sample(&mut self, is_due: bool) {
+        if let Some(child) = self.child.as_ref().filter(|_| is_due || self.vitals.is_none()) {
+            self.vitals = Vitals::of(child.process()).or(self.vitals.take());
+        }
+    }
+
     fn report(&self, state: UnitState, os: String) {
-        let last_output = match state {
-            UnitState::Stopped { .. } => log::tail(&self.spec.log, self.log_from),
-            _ => None,
-        };
-        let report = UnitReport { state, os, last_output, notes: Vec::new() };
+        let mut report = UnitReport::new(state, os);
+        if matches!(report.state, UnitState::Stopped { .. }) {
+            report.last_output = log::tail(&self.spec.log, self.log_from);
+            report.usage = self.vitals.map(|vitals| vitals.to_string());
+            report.remains = Remains::Complete;
+        }
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = report.clone();
         (self.sink)(report);
     }
@@ -282,10 +301,5 @@ async fn ended(child: &mut Option<Child>) -> Exit {
 }
 
 fn never_started() -> UnitReport {
-    UnitReport {
-        state: UnitState::Stopped { ordered: true, exit: Exit::Clean },
-        os: "not started yet".to_owned(),
-        last_output: None,
-        notes: Vec::new(),
-    }
+    UnitReport::new(UnitState::Stopped { ordered: true, exit: Exit::Clean }, "not started yet")
 }

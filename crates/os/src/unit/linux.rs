@@ -111,12 +111,7 @@ impl Manager {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("systemd cannot be reached: no answer within {LOOK_TIMEOUT:?}")),
         };
-        looked.unwrap_or_else(|why| UnitReport {
-            os: why.clone(),
-            state: UnitState::CouldNotLook(why),
-            last_output: None,
-            notes: Vec::new(),
-        })
+        looked.unwrap_or_else(|why| UnitReport::new(UnitState::CouldNotLook(why.clone()), why))
     }
 
     pub(super) async fn start(&self, name: &str, limit: Duration) -> Result<Option<Process>, UnitError> {
@@ -320,19 +315,11 @@ async fn look(session: &Session, name: &str) -> Result<UnitReport, String> {
         Ok(reading) => {
             let unit = reading.properties;
             let main = main_process(&unit);
-            Ok(UnitReport {
-                state: systemd::state(&unit, main),
-                os: systemd::words(&unit),
-                last_output: None,
-                notes: Vec::new(),
-            })
+            Ok(UnitReport::new(systemd::state(&unit, main), systemd::words(&unit)))
         }
-        Err(error) if means_not_found(&error) => Ok(UnitReport {
-            state: UnitState::NotFound,
-            os: format!("systemd knows no unit {name:?}"),
-            last_output: None,
-            notes: Vec::new(),
-        }),
+        Err(error) if means_not_found(&error) => {
+            Ok(UnitReport::new(UnitState::NotFound, format!("systemd knows no unit {name:?}")))
+        }
         Err(error) => Err(format!("systemd does not answer about the unit: {error}")),
     }
 }

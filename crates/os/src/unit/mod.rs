@@ -17,6 +17,8 @@ pub mod policy;
 
 mod vitals;
 
+pub(crate) use vitals::Vitals;
+
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;

@@ -241,7 +241,7 @@ impl House {
 
     /// The agent saw the unit of `service` in `state`.
     pub async fn see_unit(&self, service: &str, state: UnitState) {
-        let report = UnitReport { state, os: "as tested".to_owned(), last_output: None, notes: Vec::new() };
+        let report = UnitReport::new(state, "as tested");
         let service = ServiceId::new(service).unwrap();
         self.agent.send(Input::Unit { service, report }).await.unwrap();
     }

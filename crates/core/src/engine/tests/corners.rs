@@ -295,19 +295,13 @@ fn orders_about_nothing_are_refused_with_the_reason() {
     let no_incident = world.order(Order::Acknowledge(IncidentId(7)));
     assert_eq!(no_incident, Answer::Refused(Refusal::NoSuchIncident(IncidentId(7))));
     assert_eq!(world.beat("ghost"), Answer::NoSuchService);
-    let report =
-        UnitReport { state: UnitState::NotFound, os: "?".into(), last_output: None, notes: Vec::new() };
+    let report = UnitReport::new(UnitState::NotFound, "?");
     assert_eq!(world.give(Input::Unit { service: id("ghost"), report }), Answer::NoSuchService);
     let late = Input::Late {
         age: SECOND,
         input: Box::new(Input::Unit {
             service: id("ghost"),
-            report: UnitReport {
-                state: UnitState::NotFound,
-                os: "?".into(),
-                last_output: None,
-                notes: Vec::new(),
-            },
+            report: UnitReport::new(UnitState::NotFound, "?"),
         }),
     };
     assert_eq!(world.give(late), Answer::NoSuchService);

@@ -506,12 +506,7 @@ fn late_news_neither_revive_nor_kill() {
     world.running("orders", 1);
     world.beat_for(&["orders"], 5, 10 * SECOND);
     let id = ServiceId::new("orders").unwrap();
-    let stopped = UnitReport {
-        state: UnitState::Stopped { ordered: false, exit: Exit::Signal(9) },
-        os: "failed".into(),
-        last_output: None,
-        notes: Vec::new(),
-    };
+    let stopped = UnitReport::new(UnitState::Stopped { ordered: false, exit: Exit::Signal(9) }, "failed");
     let late = |input| Input::Late { age: 300 * SECOND, input: Box::new(input) };
     world.give(late(Input::Unit { service: id.clone(), report: stopped }));
     assert_eq!(world.state("orders").0, State::Up);

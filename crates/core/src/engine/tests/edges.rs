@@ -367,10 +367,8 @@ fn the_last_output_of_a_unit_joins_the_timeline_unless_there_is_none() {
         let mut world = World::new(one(with_unit(service("web"))));
         world.running("web", 1);
         let report = UnitReport {
-            state: UnitState::Stopped { ordered: false, exit: Exit::Code(101) },
-            os: "failed".into(),
             last_output: Some(output.to_owned()),
-            notes: Vec::new(),
+            ..UnitReport::new(UnitState::Stopped { ordered: false, exit: Exit::Code(101) }, "failed")
         };
         world.give(Input::Unit { service: id("web"), report });
         assert_eq!(world.timeline().iter().filter(|what| *what == "output").count(), lines);

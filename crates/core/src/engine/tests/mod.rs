@@ -7,6 +7,7 @@ mod edges;
 mod found;
 mod job_corners;
 mod jobs;
+mod last_words;
 mod reference;
 
 use std::collections::HashSet;
@@ -82,7 +83,7 @@ impl World {
     }
 
     fn unit(&mut self, id: &str, state: UnitState) {
-        let report = UnitReport { os: format!("{state:?}"), state, last_output: None, notes: Vec::new() };
+        let report = UnitReport::new(state.clone(), format!("{state:?}"));
         self.give(Input::Unit { service: ServiceId::new(id).unwrap(), report });
     }
 

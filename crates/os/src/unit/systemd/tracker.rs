@@ -49,7 +49,7 @@ impl Tracker {
         } else if is_end || (self.last.is_none() && unit.main_has_ended()) {
             self.dead = Some(life);
         }
-        self.say(UnitReport { state, os: words(unit), last_output: None, notes: Vec::new() }, &mut reports);
+        self.say(UnitReport::new(state, words(unit)), &mut reports);
         reports
     }
 
@@ -89,7 +89,7 @@ impl Tracker {
         } else {
             return None;
         };
-        Some(UnitReport { state, os, last_output: None, notes: Vec::new() })
+        Some(UnitReport::new(state, os))
     }
 
     /// Says that a signal which systemd does not send has ended the main process. systemd has not said so yet.
@@ -111,22 +111,14 @@ impl Tracker {
         self.gone = self.alive;
         let state = UnitState::Stopped { ordered: self.was_stopping(), exit: Exit::Unseen };
         let os = "the main process is gone; systemd has not yet said why".to_owned();
-        self.say(UnitReport { state, os, last_output: None, notes: Vec::new() }, &mut reports);
+        self.say(UnitReport::new(state, os), &mut reports);
         reports
     }
 
     /// Says that nobody could look. What was known stays known, for when looking is possible again.
     pub(crate) fn blind(&mut self, why: String) -> Vec<UnitReport> {
         let mut reports = Vec::new();
-        self.say(
-            UnitReport {
-                os: why.clone(),
-                state: UnitState::CouldNotLook(why),
-                last_output: None,
-                notes: Vec::new(),
-            },
-            &mut reports,
-        );
+        self.say(UnitReport::new(UnitState::CouldNotLook(why.clone()), why), &mut reports);
         reports
     }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lifesign_core::evidence::{MAX_NOTES, Process, UnitReport, UnitState};
+use lifesign_core::evidence::{MAX_NOTES, Process, Remains, UnitReport, UnitState};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
@@ -37,7 +37,15 @@ const LINES_FOLLOW: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Text that is being gathered about a death.
-type Evidence = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+type Evidence = Pin<Box<dyn Future<Output = Left> + Send>>;
+
+/// What is left of a life that has ended.
+struct Left {
+    /// What its main process last used.
+    usage: Option<String>,
+    /// The last lines in the journal.
+    lines: Option<String>,
+}
 
 /// The main process of the watched unit.
 struct Main {
@@ -177,7 +185,7 @@ impl Watcher {
                     Some(Patience::Signals(_)) => reading = self.read(session, &path).await?,
                     None => {}
                 },
-                text = gathered(&mut self.evidence) => self.tell_evidence(text),
+                left = gathered(&mut self.evidence) => self.tell_evidence(left),
                 changed = reloads.changed() => if changed.is_ok() {
                     reading = self.read(session, &path).await?;
                 },
@@ -303,22 +311,21 @@ impl Watcher {
         }
         self.looked_into = self.invocation;
         let (name, invocation, folder) = (self.name.clone(), self.invocation, self.journal.clone());
-        let vitals = self.vitals.take().map(|vitals| vitals.to_string());
+        let usage = self.vitals.take().map(|vitals| vitals.to_string());
         self.evidence = Some(Box::pin(async move {
             sleep(LINES_FOLLOW).await;
             let lines = journal::last_lines(&name, &invocation, folder.as_deref()).await;
-            match (vitals, lines) {
-                (Some(vitals), Some(lines)) => Some(format!("{vitals}\n{lines}")),
-                (vitals, lines) => vitals.or(lines),
-            }
+            Left { usage, lines }
         }));
     }
 
     /// The present state once more, with what is left of the life before it.
-    fn tell_evidence(&mut self, text: Option<String>) {
+    fn tell_evidence(&mut self, left: Left) {
         self.evidence = None;
-        if let (Some(mut report), Some(text)) = (self.tracker.last().cloned(), text) {
-            report.last_output = Some(journal::within_limit(text));
+        if let Some(mut report) = self.tracker.last().cloned() {
+            report.usage = left.usage;
+            report.last_output = left.lines;
+            report.remains = Remains::Complete;
             self.tell(vec![report]);
         }
     }
@@ -349,12 +356,7 @@ impl Watcher {
     fn blind(&mut self, error: &zbus::Error) -> Vec<UnitReport> {
         if means_not_found(error) {
             let os = format!("systemd knows no unit {:?}", self.name);
-            return self.tracker.absent(UnitReport {
-                state: UnitState::NotFound,
-                os,
-                last_output: None,
-                notes: Vec::new(),
-            });
+            return self.tracker.absent(UnitReport::new(UnitState::NotFound, os));
         }
         self.tracker.blind(format!("systemd does not answer about the unit: {error}"))
     }
@@ -362,9 +364,10 @@ impl Watcher {
     fn tell(&mut self, reports: Vec<UnitReport>) {
         for mut report in reports {
             if matches!(report.state, UnitState::Stopped { ordered: false, .. })
-                && report.last_output.is_none()
+                && report.remains != Remains::Complete
             {
                 self.look_into();
+                report.remains = Remains::Follow;
             }
             report.notes.extend(self.notes.iter().cloned());
             report.notes.truncate(MAX_NOTES);
@@ -385,7 +388,7 @@ async fn gone(main: &mut Option<Main>) {
 }
 
 /// Waits for what is being gathered; for ever while there is nothing.
-async fn gathered(evidence: &mut Option<Evidence>) -> Option<String> {
+async fn gathered(evidence: &mut Option<Evidence>) -> Left {
     match evidence {
         Some(evidence) => evidence.await,
         None => std::future::pending().await,

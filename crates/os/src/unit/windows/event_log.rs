@@ -53,8 +53,9 @@ pub(super) struct Ended {
 /// An end, when it is due, and who is told.
 type Waiting = (Instant, Ended, Arc<Mailbox>);
 
-/// Looks for the lines of an end and sends them to its watch, beside the watching. One thread reads for all.
-pub(super) fn look_into(ended: Ended, mailbox: &Arc<Mailbox>) {
+/// Looks for the lines of an end and tells its watch what was found, beside the watching. One thread reads for all.
+/// False: nobody looks.
+pub(super) fn look_into(ended: Ended, mailbox: &Arc<Mailbox>) -> bool {
     static READER: OnceLock<Option<SyncSender<Waiting>>> = OnceLock::new();
     let reader = READER.get_or_init(|| {
         let (sender, waiting) = sync_channel(MOST_WAITING);
@@ -67,25 +68,24 @@ pub(super) fn look_into(ended: Ended, mailbox: &Arc<Mailbox>) {
             }
         }
     });
-    if let Some(reader) = reader {
-        // Too many at once: what is left out is only lines.
-        let _ = reader.try_send((Instant::now() + LINES_FOLLOW, ended, Arc::clone(mailbox)));
-    }
+    // Too many at once: what is left out is only lines.
+    reader.as_ref().is_some_and(|reader| {
+        reader.try_send((Instant::now() + LINES_FOLLOW, ended, Arc::clone(mailbox))).is_ok()
+    })
 }
 
 fn read_all(waiting: &Receiver<Waiting>) {
     let mut has_said = false;
     while let Ok((due, ended, mailbox)) = waiting.recv() {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        match last_lines(&ended) {
-            Ok(Some(lines)) => mailbox.evidence(ended.watch, lines),
-            Ok(None) => {}
-            Err(error) if !has_said => {
+        let lines = last_lines(&ended).unwrap_or_else(|error| {
+            if !has_said {
                 has_said = true;
                 tracing::info!(%error, "The event log cannot be read: the end of a service shows none of its lines");
             }
-            Err(_) => {}
-        }
+            None
+        });
+        mailbox.evidence(ended.watch, lines);
     }
 }
 

@@ -34,7 +34,7 @@ enum Event {
     Watch { id: u64, name: String, sink: Sink, live: Arc<AtomicBool> },
     Unwatch(u64),
     Died(u64),
-    Evidence { id: u64, lines: String },
+    Evidence { id: u64, lines: Option<String> },
     Look { name: String, reply: oneshot::Sender<Look> },
     Quit,
 }
@@ -76,8 +76,8 @@ impl Mailbox {
         self.send(Event::Died(id));
     }
 
-    /// What the event log has about the end of this watch's service.
-    pub(super) fn evidence(&self, id: u64, lines: String) {
+    /// What the event log has about the end of this watch's service; `None`: it has nothing.
+    pub(super) fn evidence(&self, id: u64, lines: Option<String>) {
         self.send(Event::Evidence { id, lines });
     }
 
@@ -191,12 +191,7 @@ impl Drop for Watching {
 
 /// A report that nothing could be seen.
 pub(super) fn blind_report(why: &str) -> UnitReport {
-    UnitReport {
-        state: UnitState::CouldNotLook(why.to_owned()),
-        os: why.to_owned(),
-        last_output: None,
-        notes: Vec::new(),
-    }
+    UnitReport::new(UnitState::CouldNotLook(why.to_owned()), why)
 }
 
 /// The thread's own state.

@@ -222,7 +222,7 @@ impl Tracker {
     /// Makes it the newest report; gives it back when the state is new.
     fn keep(&mut self, state: UnitState, os: String) -> Option<UnitReport> {
         let is_new = self.last.as_ref().is_none_or(|last| last.state != state);
-        let report = UnitReport { state, os, last_output: None, notes: Vec::new() };
+        let report = UnitReport::new(state, os);
         self.last = Some(report.clone());
         is_new.then_some(report)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lifesign_core::evidence::{MAX_NOTES, UnitReport, UnitState};
+use lifesign_core::evidence::{MAX_NOTES, Remains, UnitReport, UnitState};
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_ALREADY_REGISTERED, ERROR_INVALID_PARAMETER, ERROR_PROCESS_ABORTED,
     ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOTIFY_CLIENT_LAGGING,
@@ -219,7 +219,7 @@ impl Unit {
         match report.state {
             UnitState::Stopped { ordered: false, .. } => {
                 let vitals = self.vitals.take();
-                event_log::look_into(
+                let is_looked_into = event_log::look_into(
                     Ended {
                         watch: id,
                         name: self.name.clone(),
@@ -228,7 +228,8 @@ impl Unit {
                     },
                     mailbox,
                 );
-                report.last_output = vitals.map(|vitals| vitals.to_string());
+                report.usage = vitals.map(|vitals| vitals.to_string());
+                report.remains = if is_looked_into { Remains::Follow } else { Remains::Complete };
                 let failure = if self.has_reported_end { Failure::Error } else { Failure::Crash };
                 let now = Instant::now();
                 own_restart =
@@ -250,9 +251,10 @@ impl Unit {
     }
 
     /// The present state once more, with what the event log has about the end before it.
-    pub(super) fn tell_evidence(&mut self, lines: String) {
+    pub(super) fn tell_evidence(&mut self, lines: Option<String>) {
         if let Some(mut report) = self.tracker.last().cloned() {
-            report.last_output = Some(lines);
+            report.last_output = lines;
+            report.remains = Remains::Complete;
             self.hand_on(report);
         }
     }
