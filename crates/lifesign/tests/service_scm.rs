@@ -60,9 +60,13 @@ impl Installed {
         self.service("install", &[&["-c", file.to_str().unwrap()], more].concat())
     }
 
+    /// Where the manager keeps what it knows of it.
+    fn key(&self) -> String {
+        format!(r"HKLM\SYSTEM\CurrentControlSet\Services\{}", self.name)
+    }
+
     fn registry(&self, value: &str) -> String {
-        let key = format!(r"HKLM\SYSTEM\CurrentControlSet\Services\{}", self.name);
-        run("reg", &["query", &key, "/v", value]).1
+        run("reg", &["query", &self.key(), "/v", value]).1
     }
 
     fn open(&self) -> Service {
@@ -131,6 +135,20 @@ fn lifesign_becomes_a_service_that_windows_own_tools_start_and_stop() {
     let installed = Installed::new("story");
     let (code, planned) = installed.install(&["--dry-run"]);
     assert!(code == 0 && planned.contains("would: make the service"), "{planned}");
+    assert!(planned.contains("restart it 5s, 30s, 60s after a failure; count anew after a day"), "{planned}");
+    let (code, other) = installed.install(&[
+        "--dry-run",
+        "--recover-after",
+        "2s,1m",
+        "--recover-give-up",
+        "--recover-reset",
+        "1h",
+    ]);
+    assert!(code == 0 && other.contains("restart it 2s, 60s after a failure, then leave it;"), "{other}");
+    assert!(
+        installed.install(&["--dry-run", "--recover-after", "never"]).1.contains("leave it stopped after")
+    );
+    assert_eq!(installed.install(&["--dry-run", "--recover-after", "2d"]).0, 2, "longer than a day");
     assert_ne!(run("sc", &["query", &installed.name]).0, 0, "a dry run makes nothing");
     let (code, said) = installed.install(&["--display-name", "Story of lifesign", "--start", "manual"]);
     assert_eq!(code, 0, "{said}");
@@ -375,6 +393,9 @@ fn a_wrapped_program_is_a_service_and_is_started_again_after_a_crash() {
     ];
     let (code, said) = lifesign(&arguments);
     assert_eq!(code, 0, "{said}");
+    // lifesign's own limits are not for a program of which nothing is known.
+    assert!(said.contains("as it was: leave it all privileges"), "{said}");
+    assert_ne!(run("reg", &["query", &installed.key(), "/v", "RequiredPrivileges"]).0, 0, "{said}");
     let (code, said) = installed.service("start", &[]);
     assert_eq!(code, 0, "{said}");
     let is_up = || std::net::TcpStream::connect(("127.0.0.1", installed.port)).is_ok();
@@ -438,6 +459,51 @@ fn real_windows_restarts_a_lifesign_that_was_killed() {
         let other = status.process_id.is_some_and(|other| other != 0 && other != pid);
         (other && status.current_state == ServiceState::Running).then_some(())
     });
+}
+
+#[test]
+#[ignore = "real_windows: Wine's manager keeps no failure actions"]
+fn on_real_windows_recovery_is_what_the_installation_says_and_a_second_one_changes_it() {
+    let installed = Installed::new("recovers");
+    let wanted = ["--recover-after", "2s,90s", "--recover-give-up", "--recover-reset", "1h"];
+    let (code, said) = installed.install(&wanted);
+    assert!(code == 0 && said.contains("done: restart it 2s, 90s after a failure, then leave it"), "{said}");
+    let kept = run("sc", &["qfailure", &installed.name]).1;
+    for part in ["3600", "2000", "90000"] {
+        assert!(kept.contains(part), "{part}: {kept}");
+    }
+    assert!(installed.install(&wanted).1.contains("as it was: restart it 2s, 90s"));
+    assert!(
+        installed.install(&["--recover-after", "never"]).1.contains("done: leave it stopped after a failure")
+    );
+    let kept = run("sc", &["qfailure", &installed.name]).1;
+    assert!(!kept.contains("90000") && !kept.contains("RESTART"), "{kept}");
+    assert!(installed.install(&[]).1.contains("done: restart it 5s, 30s, 60s"));
+}
+
+#[test]
+#[ignore = "real_windows: Wine's manager limits no privileges, and its tokens have no others than an administrator's"]
+fn on_real_windows_a_wrapped_program_keeps_the_privileges_of_its_account_and_lifesign_does_not() {
+    let own = Installed::new("narrow");
+    assert_eq!(own.install(&[]).0, 0);
+    let narrow = run("sc", &["qprivs", &own.name]).1;
+    assert!(
+        narrow.contains("SeCreateGlobalPrivilege") && !narrow.contains("SeImpersonatePrivilege"),
+        "{narrow}"
+    );
+
+    let id = format!("wide-{}", std::process::id());
+    let wrapped = Installed { name: id.clone(), dir: tempfile::tempdir().unwrap(), port: 0 };
+    let (code, said) = lifesign(&["service", "install", &id, "--wrap", "--", "whoami", "/priv"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(wrapped.service("start", &[]).0, 0);
+    let output = wrapped.data_dir().join("output.log");
+    // Services have it of their account, and servers that speak for their clients need it.
+    wait_for("the program's privileges", || {
+        let said = std::fs::read_to_string(&output).unwrap_or_default();
+        said.contains("SeImpersonatePrivilege").then_some(())
+    });
+    wrapped.service("stop", &[]);
 }
 
 #[test]

@@ -387,6 +387,27 @@ fn what_could_not_start_is_refused_before_anything_is_written() {
     assert!(lab.run(&["systemctl", "cat", "lifesign.service"]).contains("# Looks after $HOME"));
     let verified = lab.run(&["systemd-analyze", "verify", "/etc/systemd/system/lifesign.service"]);
     assert!(!verified.contains("lifesign.service:"), "{verified}");
+    // When systemd starts it again, and when it gives up.
+    let recovery = ["--recover-after", "2s,1m", "--recover-give-up", "--recover-reset", "1h"];
+    let install = [["install", "-c", "/etc/lifesign/good.yaml"].as_slice(), &recovery].concat();
+    let dry_run = [install.as_slice(), &["--dry-run"]].concat();
+    let planned = lab.done(&dry_run);
+    assert!(planned.contains("StartLimitBurst=3") && planned.contains("RestartMaxDelaySec=60s"), "{planned}");
+    let kept = |property: &str| lab.show("lifesign.service", property);
+    assert_eq!((kept("RestartUSec"), kept("StartLimitIntervalUSec")), ("5s".to_owned(), "0".to_owned()));
+    lab.done(&install);
+    for (property, wanted) in [
+        ("Restart", "on-failure"),
+        ("RestartUSec", "2s"),
+        ("StartLimitIntervalUSec", "1h"),
+        ("StartLimitBurst", "3"),
+    ] {
+        assert_eq!(kept(property), wanted, "{property}");
+    }
+    let again = lab.done(&install);
+    assert!(!again.contains("done:"), "a second installation changes nothing: {again}");
+    lab.done(&["install", "-c", "/etc/lifesign/good.yaml", "--recover-after", "never"]);
+    assert_eq!(kept("Restart"), "no");
     lab.done(&["install", "-c", "/etc/lifesign/good.yaml"]);
     // A unit of somebody else is not written over.
     lab.write("/etc/systemd/system/other.service", "[Service]\nExecStart=/bin/true\n");

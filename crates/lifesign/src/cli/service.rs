@@ -107,10 +107,38 @@ pub(crate) struct Install {
     #[arg(long, requires_all = ["id", "program"])]
     pub(crate) wrap: bool,
     #[command(flatten)]
+    pub(crate) recover: Recover,
+    #[command(flatten)]
     pub(crate) care: Care,
     /// The program to wrap, and its arguments
     #[arg(last = true, value_name = "PROGRAM", requires = "wrap")]
     pub(crate) program: Vec<String>,
+}
+
+/// What the system does when the service fails: it crashes, is killed, hangs, or ends with an error.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Recover {
+    /// The system starts a failed service again after these waits, the last of them every further time, or never:
+    /// `5s`, `5s,30s,1m`, `never`
+    #[arg(long, value_name = "TIMES", value_parser = parse_waits)]
+    pub(crate) recover_after: Option<Waits>,
+    /// After the last of these waits and one more failure it stays stopped
+    #[arg(long)]
+    pub(crate) recover_give_up: bool,
+    /// Failures are counted anew after this long without one; default: a day
+    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    pub(crate) recover_reset: Option<Duration>,
+}
+
+/// Waits before the first, the second and further starts; none: it is never started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waits(pub(crate) Vec<Duration>);
+
+fn parse_waits(text: &str) -> Result<Waits, String> {
+    if text == "never" {
+        return Ok(Waits(Vec::new()));
+    }
+    text.split(',').map(|wait| parse_interval(wait.trim())).collect::<Result<_, _>>().map(Waits)
 }
 
 /// How a wrapped program is cared for.
@@ -197,4 +225,19 @@ pub(crate) enum Again {
     OnFailure,
     /// After every end that nobody ordered
     Always,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_a_list_or_never() {
+        let seconds = |list: &[u64]| Waits(list.iter().copied().map(Duration::from_secs).collect());
+        assert_eq!(parse_waits("5s,30s, 1m"), Ok(seconds(&[5, 30, 60])));
+        assert_eq!(parse_waits("never"), Ok(seconds(&[])));
+        for wrong in ["", "5", "5s,", "5s,never", "soon"] {
+            assert!(parse_waits(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use lifesign_config::unit::Unit;
 use lifesign_lang::Lang;
-use lifesign_os::service::{self, Definition, Kind, Mode, Outcome, ServiceError, StartType, Step};
+use lifesign_os::service::{self, Definition, Kind, Mode, Outcome, Recovery, ServiceError, StartType, Step};
 use serde_json::json;
 
-use crate::cli::service::{Again, Install, Role, ServiceCommand, Start, Which};
+use crate::cli::service::{Again, Install, Recover, Role, ServiceCommand, Start, Which};
 use crate::failure::Failure;
 use crate::up;
 use crate::up::kinds::Configuration;
@@ -80,6 +80,16 @@ fn start_type(start: Start) -> StartType {
     }
 }
 
+fn recovery(wanted: &Recover) -> Recovery {
+    let usual = Recovery::default();
+    let after = wanted.recover_after.clone().map_or(usual.after, |waits| waits.0);
+    Recovery {
+        gives_up: wanted.recover_give_up || after.is_empty(),
+        after,
+        reset: wanted.recover_reset.unwrap_or(usual.reset),
+    }
+}
+
 /// lifesign itself as a service.
 fn own(what: &Install) -> Result<Definition, Failure> {
     let file = absolute(&what.config)?;
@@ -117,6 +127,7 @@ fn own(what: &Install) -> Result<Definition, Failure> {
         writes,
         controls: controlled(config),
         kind: kind(config),
+        recovery: recovery(&what.recover),
     })
 }
 
@@ -191,6 +202,7 @@ fn wrapped(what: &Install) -> Result<Definition, Failure> {
         writes: Vec::new(),
         controls: Vec::new(),
         kind: Kind::Wrapper,
+        recovery: recovery(&what.recover),
     })
 }
 
@@ -313,5 +325,27 @@ fn show(steps: &[Step], lang: Lang, json: bool) {
                 print::line(format!("    {line}"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::service::Waits;
+
+    #[test]
+    fn what_nobody_says_about_recovery_is_as_usual_and_no_waits_are_no_restart() {
+        let said = |waits: Option<&[u64]>, gives_up| {
+            let seconds = |list: &[u64]| Waits(list.iter().copied().map(Duration::from_secs).collect());
+            recovery(&Recover {
+                recover_after: waits.map(seconds),
+                recover_give_up: gives_up,
+                recover_reset: None,
+            })
+        };
+        assert_eq!(said(None, false), Recovery::default());
+        assert_eq!(said(Some(&[1, 2]), true).after.len(), 2);
+        assert!(said(None, true).gives_up && !said(Some(&[1]), false).gives_up);
+        assert!(said(Some(&[]), false).gives_up, "never");
     }
 }

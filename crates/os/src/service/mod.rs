@@ -12,11 +12,14 @@
 //! - A disabled service. Windows has it as a start type; on Linux the unit says `RefuseManualStart=yes`.
 
 pub mod host;
+mod recovery;
 pub mod system_log;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use recovery::Recovery;
 
 #[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]
@@ -53,7 +56,8 @@ impl StartType {
     }
 }
 
-/// What kind of program a service runs; it decides how narrow its sandbox may be (Linux).
+/// What kind of program a service runs; it decides how narrow its sandbox may be (Linux), and whether it keeps all
+/// privileges of its account (Windows).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// lifesign, which starts no programs: everything it does not need is shut.
@@ -91,6 +95,8 @@ pub struct Definition {
     pub controls: Vec<String>,
     /// What it runs.
     pub kind: Kind,
+    /// When the system starts it again.
+    pub recovery: Recovery,
 }
 
 /// Whether to change anything.
@@ -301,6 +307,9 @@ fn check(definition: &Definition) -> Result<(), ServiceError> {
     let Some(program) = definition.argv.first() else {
         return Err(ServiceError::Invalid("a service needs a program".to_owned()));
     };
+    if let Some(fault) = definition.recovery.fault() {
+        return Err(ServiceError::Invalid(fault));
+    }
     let paths = std::iter::once(std::path::Path::new(program))
         .chain([definition.data_dir.as_path()])
         .chain(definition.reads.iter().chain(&definition.writes).map(PathBuf::as_path));
@@ -351,6 +360,7 @@ mod tests {
             writes: vec![folder.join("log"), folder.join("shared")],
             controls: Vec::new(),
             kind: Kind::Monitor,
+            recovery: Recovery::default(),
         }
     }
 

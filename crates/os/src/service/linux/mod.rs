@@ -586,6 +586,7 @@ mod tests {
             writes: vec!["/var/log/lifesign-of-no-machine".into()],
             controls: vec!["orders.service".to_owned()],
             kind: Kind::Monitor,
+            recovery: super::super::Recovery::default(),
         }
     }
 

@@ -19,8 +19,8 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
         put!("# Disabled: `lifesign service install --start …` enables it again.");
         put!("RefuseManualStart=yes");
     }
-    put!("# A monitor never gives up: it is started again every RestartSec for as long as it takes.");
-    put!("StartLimitIntervalSec=0");
+    let [limits, restarts] = definition.recovery.of_unit();
+    lines.extend(limits);
     put!("");
     put!("[Service]");
     put!("Type=notify");
@@ -29,8 +29,7 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
     if definition.kind != Kind::Wrapper {
         put!("ExecReload=/bin/kill -HUP $MAINPID");
     }
-    put!("Restart=on-failure");
-    put!("RestartSec=5s");
+    lines.extend(restarts);
     if definition.kind != Kind::Wrapper {
         put!("# 2: the configuration is wrong, and starting again does not mend it.");
         put!("RestartPreventExitStatus=2");
@@ -169,6 +168,7 @@ mod tests {
             writes: vec!["/var/log/life sign".into()],
             controls: Vec::new(),
             kind,
+            recovery: super::super::super::Recovery::default(),
         }
     }
 

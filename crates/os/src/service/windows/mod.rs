@@ -4,6 +4,7 @@
 //! What an older Windows, or Wine, does not offer (error 124) is told as such and left out; the service works
 //! without it.
 
+mod extras;
 mod registry;
 mod security;
 
@@ -13,8 +14,7 @@ use std::time::{Duration, Instant};
 
 use windows_service::Error;
 use windows_service::service::{
-    Service, ServiceAccess, ServiceAction, ServiceActionType, ServiceErrorControl, ServiceExitCode,
-    ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo, ServiceSidType, ServiceStartType,
+    Service, ServiceAccess, ServiceErrorControl, ServiceExitCode, ServiceInfo, ServiceStartType,
     ServiceState, ServiceType,
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
@@ -23,6 +23,7 @@ use windows_sys::Win32::Foundation::{
     ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOT_ACTIVE,
 };
 
+use self::extras::Extras;
 use super::{
     Definition, Mode, Outcome, ServiceError, StartType, Status, Step, folders_made, remove_made, sddl,
 };
@@ -31,17 +32,6 @@ pub(super) const ADMINISTRATOR: &str = "an administrator";
 pub(super) const AS_ADMINISTRATOR: &str =
     "open the terminal with \"Run as administrator\", or add --dry-run to see what it would do";
 
-/// Waits before the first, the second and every further restart.
-const RESTART_AFTER: [Duration; 3] =
-    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
-/// Failures are counted anew after this long without one.
-const RESET_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// What a machine that shuts down grants a service for its end.
-const PRESHUTDOWN: Duration = Duration::from_secs(30);
-/// All that lifesign needs of a token's privileges: passing through folders, and sections that users' programs open.
-const PRIVILEGES: [&str; 2] = ["SeChangeNotifyPrivilege", "SeCreateGlobalPrivilege"];
-/// Number of the settings beside the main ones.
-const EXTRAS: usize = 7;
 /// Where the service control manager keeps what it knows of services.
 const SERVICES: &str = r"SYSTEM\CurrentControlSet\Services";
 /// Where sources of events are registered.
@@ -78,8 +68,9 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
         let same = present.as_ref().is_some_and(|service| is_as_wanted(service, definition, &account));
         let outcome = if same { Outcome::Unchanged } else { Outcome::Planned };
         steps.push(Step::new(what, outcome).with_text(command));
-        let same = present.as_ref().map_or([false; EXTRAS], |service| extras_are(service, definition));
-        for (what, same) in extras(definition).into_iter().zip(same) {
+        let wanted = Extras::of(definition);
+        let same = present.as_ref().map_or([false; extras::COUNT], |service| wanted.are(service));
+        for (what, same) in wanted.words().into_iter().zip(same) {
             steps.push(Step::new(what, if same { Outcome::Unchanged } else { Outcome::Planned }));
         }
         let source = format!(r"register the event source HKLM\{EVENT_LOG}\{name}");
@@ -118,7 +109,8 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     let service =
         open(name, ServiceAccess::CHANGE_CONFIG | ServiceAccess::QUERY_CONFIG | ServiceAccess::START)
             .map_err(|error| told(&error, doing, name))?;
-    for (what, done) in extras(definition).into_iter().zip(set_extras(&service, definition)) {
+    let wanted = Extras::of(definition);
+    for (what, done) in wanted.words().into_iter().zip(wanted.set(&service)) {
         let outcome = match done {
             Ok(outcome) => outcome,
             Err(error) if number(&error) == Some(ERROR_INVALID_LEVEL) => Outcome::NotOffered,
@@ -168,64 +160,6 @@ fn is_as_wanted(service: &Service, definition: &Definition, account: &str) -> bo
             && config.account_name.as_ref().is_some_and(|is| is.eq_ignore_ascii_case(account))
             && config.executable_path.as_os_str() == command_line(&definition.argv).as_str()
     })
-}
-
-/// The settings beside the main ones, in the order of [`set_extras`].
-fn extras(definition: &Definition) -> [String; EXTRAS] {
-    let delayed = if definition.start == StartType::Delayed { "after" } else { "with" };
-    [
-        format!("describe it: {}", definition.description),
-        format!("start it {delayed} the other automatic services"),
-        "restart it 5 s, 30 s, then 60 s after a failure; count anew after a day without one".to_owned(),
-        "count an end with an error as a failure, too".to_owned(),
-        "give it its own identity (service SID)".to_owned(),
-        format!("leave it only these privileges: {}", PRIVILEGES.join(", ")),
-        "grant it 30 s when the machine shuts down".to_owned(),
-    ]
-}
-
-/// Which of them are as wanted, in the same order. What cannot be read is set anew.
-fn extras_are(service: &Service, definition: &Definition) -> [bool; EXTRAS] {
-    let key = format!(r"{SERVICES}\{}", definition.name);
-    let delayed = registry::read_number(&key, "DelayedAutostart").unwrap_or(0) != 0;
-    [
-        registry::read(&key, "Description").as_deref() == Some(definition.description.as_str()),
-        delayed == (definition.start == StartType::Delayed),
-        service.get_failure_actions().is_ok_and(|is| {
-            let wanted = failure_actions();
-            is.reset_period == wanted.reset_period && is.actions == wanted.actions
-        }),
-        service.get_failure_actions_on_non_crash_failures().unwrap_or(false),
-        service.get_config_service_sid_info().is_ok_and(|is| is == ServiceSidType::Unrestricted),
-        registry::read_list(&key, "RequiredPrivileges").is_some_and(|list| list == PRIVILEGES),
-        registry::read_number(&key, "PreshutdownTimeout").map(u128::from) == Some(PRESHUTDOWN.as_millis()),
-    ]
-}
-
-fn failure_actions() -> ServiceFailureActions {
-    let actions = RESTART_AFTER.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay });
-    ServiceFailureActions {
-        reset_period: ServiceFailureResetPeriod::After(RESET_AFTER),
-        reboot_msg: None,
-        command: None,
-        actions: Some(actions.to_vec()),
-    }
-}
-
-fn set_extras(service: &Service, definition: &Definition) -> [Result<Outcome, Error>; EXTRAS] {
-    let set: [&dyn Fn() -> Result<(), Error>; EXTRAS] = [
-        &|| service.set_description(&definition.description),
-        &|| service.set_delayed_auto_start(definition.start == StartType::Delayed),
-        &|| service.update_failure_actions(failure_actions()),
-        &|| service.set_failure_actions_on_non_crash_failures(true),
-        &|| service.set_config_service_sid_info(ServiceSidType::Unrestricted),
-        &|| security::require_privileges(service, &PRIVILEGES).map_err(Error::Winapi),
-        &|| service.set_preshutdown_timeout(PRESHUTDOWN),
-    ];
-    let mut are = extras_are(service, definition).into_iter();
-    set.map(
-        |set| if are.next() == Some(true) { Ok(Outcome::Unchanged) } else { set().map(|()| Outcome::Done) },
-    )
 }
 
 fn register_events(name: &str) -> Result<Step, ServiceError> {

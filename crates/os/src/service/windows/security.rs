@@ -200,7 +200,7 @@ fn set_file(path: &Path, text: &str, what: u32) -> io::Result<()> {
     if set == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Leaves the service only `privileges` of its account's.
+/// Leaves the service only `privileges` of its account's; an empty list takes the limit away.
 pub(super) fn require_privileges(service: &Service, privileges: &[&str]) -> io::Result<()> {
     // A list of strings, each ended by a NUL, ended by one more.
     let mut list = Vec::new();
@@ -208,6 +208,10 @@ pub(super) fn require_privileges(service: &Service, privileges: &[&str]) -> io::
         list.extend(wide(privilege)?);
     }
     list.push(0);
+    if privileges.is_empty() {
+        // An empty text ends the list at once, whatever is read behind it.
+        list.push(0);
+    }
     let mut info = SERVICE_REQUIRED_PRIVILEGES_INFOW { pmszRequiredPrivileges: list.as_mut_ptr() };
     // SAFETY: the handle is open, the structure belongs to the level, and its list outlives the call.
     let set = unsafe {
