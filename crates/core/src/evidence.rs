@@ -330,9 +330,9 @@ pub struct Beat {
     pub hears: Option<bool>,
     /// How far its sender has come with its work, where it counts that: any number that changes while it works.
     pub progress: Option<u64>,
-    /// What it says of a run of a job.
+    /// What it says of a run of a job. Few do, so it does not make all the others large.
     #[serde(default)]
-    pub run: Option<Run>,
+    pub run: Option<Box<Run>>,
     /// How long it waited on the way in a spool of our own, by the spool's monotonic clock.
     pub age: Duration,
 }

@@ -196,7 +196,7 @@ impl Reader<'_> {
             interval,
             hears,
             progress,
-            run,
+            run: run.map(Into::into),
             age: Duration::ZERO,
         })
     }

@@ -27,7 +27,7 @@ pub(crate) fn read(body: &[u8], limits: &Limits) -> Option<Heartbeats> {
     let mut json = serde_json::Deserializer::from_str(text);
     let heartbeats = match text.trim_ascii_start().as_bytes().first()? {
         b'{' => {
-            let beat = json.deserialize_map(OneBeat(limits)).ok()?;
+            let beat = json.deserialize_map(OneBeat(limits, &[])).ok()?;
             Heartbeats { array: false, beats: vec![Ok(beat)] }
         }
         b'[' => Heartbeats { array: true, beats: json.deserialize_seq(Array(limits)).ok()? },
@@ -54,7 +54,7 @@ impl<'de> Visitor<'de> for Array<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut beats = Vec::with_capacity(ROOM.min(self.0.beats));
-        while let Some(beat) = array.next_element_seed(OneBeat(self.0))? {
+        while let Some(beat) = array.next_element_seed(OneBeat(self.0, names(&beats)))? {
             if beats.len() >= self.0.beats {
                 return Err(out_of_the_ordinary());
             }
@@ -64,8 +64,13 @@ impl<'de> Visitor<'de> for Array<'_> {
     }
 }
 
-/// One heartbeat.
-struct OneBeat<'a>(&'a Limits);
+/// The metrics of the heartbeat before: nearly always the next has the same, and their names need no memory of their own.
+fn names(before: &[Result<Beat, crate::ItemError>]) -> &[(Arc<str>, f64)] {
+    before.last().and_then(|beat| beat.as_ref().ok()).map_or(&[], |beat| &beat.metrics)
+}
+
+/// One heartbeat, and the metrics of the one before.
+struct OneBeat<'a>(&'a Limits, &'a [(Arc<str>, f64)]);
 
 impl<'de> DeserializeSeed<'de> for OneBeat<'_> {
     type Value = Beat;
@@ -101,7 +106,7 @@ impl<'de> Visitor<'de> for OneBeat<'_> {
                     });
                 }
                 "metrics" if metrics.is_none() => {
-                    metrics = Some(members.next_value_seed(Metrics(self.0))?);
+                    metrics = Some(members.next_value_seed(Metrics(self.0, self.1))?);
                 }
                 "timestamp" if sent_at.is_none() => sent_at = Some(members.next_value_seed(Time)?),
                 "message" if message.is_none() => {
@@ -132,8 +137,8 @@ impl<'de> Visitor<'de> for OneBeat<'_> {
     }
 }
 
-/// An object of metrics.
-struct Metrics<'a>(&'a Limits);
+/// An object of metrics, and the metrics of the heartbeat before.
+struct Metrics<'a>(&'a Limits, &'a [(Arc<str>, f64)]);
 
 impl<'de> DeserializeSeed<'de> for Metrics<'_> {
     type Value = Vec<(Arc<str>, f64)>;
@@ -151,17 +156,18 @@ impl<'de> Visitor<'de> for Metrics<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut metrics: Vec<(Arc<str>, f64)> = Vec::new();
+        let mut metrics: Vec<(Arc<str>, f64)> = Vec::with_capacity(self.1.len());
         while let Some(name) = members.next_key::<&str>()? {
             let value = members.next_value_seed(Number)?;
+            let before = self.1.get(metrics.len()).filter(|(before, _)| before.as_ref() == name);
             let is_ordinary = metrics.len() < self.0.metrics
-                && wrong_name(name, self.0.metric_name_bytes).is_none()
+                && (before.is_some() || wrong_name(name, self.0.metric_name_bytes).is_none())
                 // There are few of them.
                 && metrics.iter().all(|(known, _)| known.as_ref() != name);
             if !is_ordinary {
                 return Err(out_of_the_ordinary());
             }
-            metrics.push((name.into(), value));
+            metrics.push((before.map_or_else(|| name.into(), |(before, _)| Arc::clone(before)), value));
         }
         Ok(metrics)
     }

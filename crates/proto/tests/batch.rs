@@ -38,20 +38,20 @@ fn golden() -> [(&'static str, Vec<Beat>); 4] {
         hears: Some(true),
         message: Some("queue 满".to_owned()),
         metrics: vec![("cpu".into(), 12.5), ("queue.length".into(), -1.0)],
-        run: Some(Run {
+        run: Some(Box::new(Run {
             phase: RunPhase::Ended,
             id: Some("night-7".into()),
             exit: Some(Exit::Code(3)),
             took: Some(Duration::from_millis(61_500)),
             output: Some("no space left".to_owned()),
-        }),
+        })),
         ..Beat::alive(id("orders@web-01"))
     };
     let run = |exit| Run { exit, ..Run::ended() };
     let runs = [Run::started(), run(None), run(Some(Exit::Clean)), run(Some(Exit::Signal(9)))]
         .into_iter()
         .chain([run(Some(Exit::StartFailed("no such file".to_owned())))])
-        .map(|run| Beat { run: Some(run), ..Beat::alive(id("backup")) });
+        .map(|run| Beat { run: Some(run.into()), ..Beat::alive(id("backup")) });
     [
         ("v1-none", vec![]),
         (
@@ -144,7 +144,7 @@ fn what_does_not_fit_leaves_the_batch_as_it_was() {
     let long = Beat { message: Some("x".repeat(70_000)), ..Beat::alive(id("a")) };
     assert_eq!(writer.push(&long), Err(Unwritable::Field("message")));
     let unseen = Run { exit: Some(Exit::Unseen), ..Run::ended() };
-    let unseen = Beat { run: Some(unseen), ..Beat::alive(id("a")) };
+    let unseen = Beat { run: Some(unseen.into()), ..Beat::alive(id("a")) };
     assert_eq!(writer.push(&unseen), Err(Unwritable::Field("exit")));
     assert_eq!(writer.as_bytes(), before);
 }
@@ -228,7 +228,7 @@ fn beats() -> impl Strategy<Value = Beat> {
             interval,
             hears,
             progress,
-            run,
+            run: run.map(Into::into),
             ..Beat::alive(id(&service))
         },
     )

@@ -100,7 +100,7 @@ impl Engine {
         }
         if !beat.metrics.is_empty() {
             for (name, value) in beat.metrics {
-                set_metric(&mut self.services[index].metrics, &name, value);
+                set_metric(&mut self.services[index].metrics, &mut self.names, &name, value);
                 self.on_service_metric(ix, &name, value, turn);
             }
         }

@@ -24,7 +24,8 @@ impl Engine {
         let now = moment(&self.clock, turn);
         let service = &mut self.services[index];
         let Some(job) = &mut service.job else { return Answer::NoSuchService };
-        let noticed = job.report(now, beat.age, beat.status, beat.run, beat.message.as_deref());
+        let noticed =
+            job.report(now, beat.age, beat.status, beat.run.map(|run| *run), beat.message.as_deref());
         service.last_beat = service.last_beat.max(Some(turn.wall.back(beat.age)));
         service.note_skew(beat.sent_at, turn.wall);
         if beat.message.is_some() {
@@ -54,7 +55,7 @@ impl Engine {
             self.remember(ix, turn);
         }
         for (name, value) in beat.metrics {
-            set_metric(&mut self.services[index].metrics, &name, value);
+            set_metric(&mut self.services[index].metrics, &mut self.names, &name, value);
             self.on_service_metric(ix, &name, value, turn);
         }
         Answer::Beat(self.services[index].state)

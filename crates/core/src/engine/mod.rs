@@ -5,8 +5,8 @@
 //! be asked at suspicion; `hosts` the table of hosts; `service` one service and its evidence, `rare` how what few
 //! of them need is kept; `jobs` its runs where it is a job; `judge` the states that follow from it; `last_words`
 //! what is left at its end; `topology` what many silent services say about their hosts; `incident` and `restart`
-//! what is made of a state; `memory` what the next life is to know; `orders` what people want; `rules` the metric
-//! rules; `views`, `explain` and `describe` what people see.
+//! what is made of a state; `memory` what the next life is to know; `orders` what people want; `names` those of
+//! metrics, `rules` the rules over them; `views`, `explain` and `describe` what people see.
 //!
 //! **Time.** The engine lives in *virtual* time: the monotonic clock less every stretch in which the engine
 //! itself did not run. The shell steps it at least every [`TICK`]; a longer gap was our own stall, a
@@ -24,6 +24,7 @@ mod jobs;
 mod judge;
 mod last_words;
 mod memory;
+mod names;
 mod orders;
 mod rare;
 mod restart;
@@ -48,6 +49,7 @@ pub use self::explain::CODES as EXPLAIN_CODES;
 use self::hosts::Hosts;
 use self::last_words::output_of;
 use self::memory::SNAPSHOT_SILENT;
+use self::names::Names;
 use self::rules::Rules;
 use self::service::Service;
 use self::timers::Wake;
@@ -135,6 +137,8 @@ pub struct Engine {
     /// Questions at suspicion.
     budget: Budget,
     clock: VirtualClock,
+    /// The names of metrics.
+    names: Names,
     past: HashMap<ServiceId, Memory>,
     past_incidents: HashMap<IncidentId, (Incident, Vec<TimelineEntry>)>,
 }
@@ -430,7 +434,7 @@ impl Engine {
         let host = self.hosts.get_mut(ix);
         host.sampled_at = Some(turn.wall);
         for (name, value) in &sample.metrics {
-            set_metric(&mut host.metrics, name, *value);
+            set_metric(&mut host.metrics, &mut self.names, name, *value);
         }
         for (name, value) in sample.metrics {
             self.on_host_metric(&sample.host, &name, value, turn);
@@ -489,11 +493,11 @@ impl Engine {
 }
 
 /// Sets a metric in place; a name never seen before is added while there is room.
-fn set_metric(metrics: &mut Vec<(Arc<str>, f64)>, name: &Arc<str>, value: f64) {
+fn set_metric(metrics: &mut Vec<(Arc<str>, f64)>, names: &mut Names, name: &Arc<str>, value: f64) {
     if let Some((_, old)) = metrics.iter_mut().find(|(known, _)| known == name) {
         *old = value;
     } else if metrics.len() < MAX_METRICS {
-        metrics.push((Arc::clone(name), value));
+        metrics.push((names.share(name), value));
     }
 }
 

@@ -108,7 +108,8 @@ pub(super) struct Service {
 impl Service {
     /// A look at each cache line that a heartbeat touches.
     pub(super) fn warmth(&self) -> u64 {
-        self.armed.as_nanos() ^ u64::from(self.remembered_silence.subsec_nanos())
+        let metric = self.metrics.first().map_or(0, |(_, value)| value.to_bits());
+        self.armed.as_nanos() ^ u64::from(self.remembered_silence.subsec_nanos()) ^ metric
     }
 
     pub(super) fn new(ix: ServiceIx, host: HostIx, spec: ServiceSpec, now: Mono, wall: Wall) -> Self {

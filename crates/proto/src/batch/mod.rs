@@ -21,6 +21,8 @@ mod answer;
 mod read;
 mod write;
 
+use lifesign_core::evidence::Beat;
+
 use crate::limits::Limits;
 use crate::{Heartbeats, ItemError};
 
@@ -164,6 +166,11 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// When it is not a batch as a whole. What is wrong with single heartbeats stands in their place.
 pub fn read(body: &[u8], limits: &Limits) -> Result<Heartbeats, BatchError> {
     let batch = Batch::open(body, limits)?;
-    let beats = batch.iter().map(|beat| beat.map(BeatRef::into_beat)).collect();
+    let mut beats: Vec<Result<Beat, ItemError>> = Vec::with_capacity(batch.len());
+    for beat in batch.iter() {
+        let before = beats.last().and_then(|before| before.as_ref().ok());
+        let beat = beat.map(|beat| beat.into_beat(before));
+        beats.push(beat);
+    }
     Ok(Heartbeats { array: true, beats })
 }

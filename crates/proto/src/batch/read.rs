@@ -313,25 +313,41 @@ impl<'a> MetricsRef<'a> {
 }
 
 impl BeatRef<'_> {
-    /// What the engine takes.
-    pub fn into_beat(self) -> Beat {
+    /// What the engine takes. Nearly always it has the metrics of the one `before`, and their names need no memory of
+    /// their own then.
+    pub fn into_beat(self, before: Option<&Beat>) -> Beat {
+        let known = before.map_or(&[][..], |before| &before.metrics);
         Beat {
             service: self.service,
             status: self.status,
             sent_at: self.sent_at,
-            metrics: self.metrics.iter().map(|(name, value)| (Arc::from(name), value)).collect(),
+            metrics: self
+                .metrics
+                .iter()
+                .enumerate()
+                .map(|(at, (name, value))| (shared(name, known.get(at)), value))
+                .collect(),
             message: self.message.map(str::to_owned),
             interval: self.interval,
             hears: self.hears,
             progress: self.progress,
-            run: self.run.map(|run| Run {
-                phase: run.phase,
-                id: run.id.map(Arc::from),
-                exit: run.exit,
-                took: run.took,
-                output: run.output.map(str::to_owned),
+            run: self.run.map(|run| {
+                Box::new(Run {
+                    phase: run.phase,
+                    id: run.id.map(Arc::from),
+                    exit: run.exit,
+                    took: run.took,
+                    output: run.output.map(str::to_owned),
+                })
             }),
             age: Duration::ZERO,
         }
     }
+}
+
+/// `name`, as the same text where `known` is the metric of that name.
+fn shared(name: &str, known: Option<&(Arc<str>, f64)>) -> Arc<str> {
+    known
+        .filter(|(known, _)| known.as_ref() == name)
+        .map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
 }

@@ -103,7 +103,7 @@ impl Report {
             metrics,
             message: Some(fit(&self.message, limits.message_bytes).to_owned()),
             interval: self.interval,
-            run: self.run,
+            run: self.run.map(Into::into),
             ..Beat::alive(service)
         })
     }

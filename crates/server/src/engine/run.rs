@@ -121,11 +121,15 @@ impl Running {
     fn turn(&mut self, queues: &mut Queues) -> bool {
         let mut last = None;
         for _ in 0..TURN {
-            // Read before the look into the queues: what is not there by then came later.
-            let now = self.clock.now();
-            let Some(news) = queues.oldest() else {
-                self.tick(now);
-                return false;
+            let news = queues.oldest().ok_or_else(|| self.clock.now());
+            // The clock is read before the last look into the queues: what is not there by then came later.
+            let news = news.or_else(|now| queues.oldest().ok_or(now));
+            let news = match news {
+                Ok(news) => news,
+                Err(now) => {
+                    self.tick(now);
+                    return false;
+                }
             };
             last = Some(news.at.mono);
             self.take(news);

@@ -20,7 +20,6 @@ use lifesign_component::Stop;
 use lifesign_proto::PROBLEM_JSON;
 use lifesign_proto::request::{self, Begun, Ordinary, PATH};
 use prometheus_client::metrics::counter::Counter;
-use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
@@ -31,8 +30,10 @@ use crate::api::heartbeats::{Form, answer};
 use crate::auth::{AccessTable, Privilege};
 use crate::figures::{Answered, Why};
 
-/// Room for what is read; a request that needs more gets it, and what it got is given back.
+/// Room for what is read at first. A request that needs more gets it.
 const ROOM: usize = 4096;
+/// Room that a connection may keep when it waits.
+const KEPT: usize = 16 * 1024;
 /// Room for the head of an answer.
 const HEAD: usize = 640;
 /// Answers to requests that came together are sent together, up to this.
@@ -76,6 +77,7 @@ impl Lanes {
         let mut lane = Lane {
             lanes: self,
             gate: Gate { tables: self.state.access.changes(), known: None },
+            last: None,
             read: Vec::with_capacity(ROOM),
             done: 0,
             answers: Answers { peer, date: Date::default(), waiting: Vec::new() },
@@ -88,10 +90,20 @@ impl Lanes {
 struct Lane<'a> {
     lanes: &'a Lanes,
     gate: Gate,
+    /// The head that came last, if it was let in: the next one is often the same.
+    last: Option<Head>,
     read: Vec<u8>,
     /// How much of that is done with.
     done: usize,
     answers: Answers,
+}
+
+/// The head of a request that was let in.
+struct Head {
+    bytes: Box<[u8]>,
+    form: Form,
+    /// Bytes of the body.
+    body: usize,
 }
 
 /// What stands at the beginning of what was read.
@@ -174,21 +186,29 @@ impl Lane<'_> {
         if rest.is_empty() {
             return Next::More;
         }
-        let limits = &self.lanes.state.limits;
-        match request::begun(rest, limits.header_bytes) {
-            Begun::Ordinary(Ordinary { token, is_batch, accepts_json, head, body }) => {
-                if body > limits.body_bytes || !self.gate.lets_in(&self.lanes.state, token) {
-                    return Next::Elsewhere;
+        let is_last = self.last.as_ref().is_some_and(|last| rest.starts_with(&last.bytes));
+        if self.gate.has_changed() || !is_last {
+            let limits = &self.lanes.state.limits;
+            match request::begun(rest, limits.header_bytes) {
+                Begun::Ordinary(Ordinary { token, is_batch, accepts_json, head, body }) => {
+                    if body > limits.body_bytes || !self.gate.lets_in(&self.lanes.state, token) {
+                        return Next::Elsewhere;
+                    }
+                    let bytes = rest.get(..head).unwrap_or_default().into();
+                    self.last = Some(Head { bytes, form: Form { is_batch, accepts_json }, body });
                 }
-                if rest.len() < head + body {
-                    return Next::More;
-                }
-                let begin = self.done + head;
-                Next::Request { body: begin..begin + body, form: Form { is_batch, accepts_json } }
+                Begun::Unknown => return Next::More,
+                Begun::Other => return Next::Elsewhere,
             }
-            Begun::Unknown => Next::More,
-            Begun::Other => Next::Elsewhere,
         }
+        let Some(head) = &self.last else { return Next::Elsewhere };
+        let begin = self.done + head.bytes.len();
+        let end = begin + head.body;
+        if self.read.len() < end {
+            self.read.reserve(end - self.read.len());
+            return Next::More;
+        }
+        Next::Request { body: begin..end, form: head.form }
     }
 
     /// Forgets what is done with, and makes room for more. Returns whether a part of a request is left.
@@ -196,7 +216,7 @@ impl Lane<'_> {
         self.read.drain(..self.done);
         self.done = 0;
         if self.read.is_empty() {
-            self.read.shrink_to(ROOM);
+            self.read.shrink_to(KEPT);
         }
         self.read.reserve(ROOM / 2);
         !self.read.is_empty()
@@ -278,7 +298,7 @@ impl Answers {
         // What encrypts keeps things back until it is told.
         stream.flush().await?;
         self.waiting.clear();
-        self.waiting.shrink_to(ROOM);
+        self.waiting.shrink_to(KEPT);
         Ok(())
     }
 }
@@ -292,13 +312,19 @@ struct Gate {
 }
 
 impl Gate {
+    /// Whether tokens have changed since somebody was let in.
+    fn has_changed(&self) -> bool {
+        self.tables.has_changed().unwrap_or(true)
+    }
+
     /// Whether whoever shows `token` may send heartbeats. A refusal is told by the guard of the routes, who asks again.
     fn lets_in(&mut self, state: &AppState, token: &str) -> bool {
-        if self.tables.has_changed().unwrap_or(true) {
+        if self.has_changed() {
             self.tables.mark_unchanged();
             self.known = None;
         }
-        if self.known.as_deref().is_some_and(|known| known.ct_eq(token.as_bytes()).into()) {
+        // Who guesses could learn from the time that this takes, but the first wrong guess ends the lane.
+        if self.known.as_deref() == Some(token.as_bytes()) {
             return true;
         }
         let is_let_in = state.access.by_token(token).is_some_and(|caller| caller.may(Privilege::Write));

@@ -11,7 +11,7 @@ const HUNG: (State, Option<Reason>) = (State::Down, Some(Reason::Hung));
 
 impl World {
     fn told_late(&mut self, run: Run, age: Duration) {
-        self.give(Input::Beat(Beat { run: Some(run), age, ..Beat::alive(id("backup")) }));
+        self.give(Input::Beat(Beat { run: Some(run.into()), age, ..Beat::alive(id("backup")) }));
     }
 
     fn set_clock(&mut self, millis: i64) {
@@ -25,7 +25,7 @@ fn words_beside_the_end_of_a_run_are_its_output() {
     let mut world = World::new(every(HOUR, MINUTE));
     let run = Some(Run { exit: Some(Exit::Clean), ..Run::ended() });
     let message = Some("12 tables".to_owned());
-    world.give(Input::Beat(Beat { run, message, ..Beat::alive(id("backup")) }));
+    world.give(Input::Beat(Beat { run: run.map(Into::into), message, ..Beat::alive(id("backup")) }));
     assert_eq!(world.job().recent[0].output.as_deref(), Some("12 tables"));
 }
 

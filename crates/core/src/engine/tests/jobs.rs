@@ -31,7 +31,7 @@ pub(super) fn to_three(world: &World) -> Duration {
 
 impl World {
     fn run(&mut self, run: Run) -> Answer {
-        let beat = Beat { run: Some(run), ..Beat::alive(ServiceId::new("backup").unwrap()) };
+        let beat = Beat { run: Some(run.into()), ..Beat::alive(ServiceId::new("backup").unwrap()) };
         self.give(Input::Beat(beat))
     }
 
@@ -360,7 +360,11 @@ fn late_news_of_a_start_in_time_takes_an_overdue_back() {
     assert_eq!(world.state("backup"), OVERDUE);
     let run = Some(Run { id: Some("a".into()), ..Run::started() });
     let age = 90 * SECOND;
-    world.give(Input::Beat(Beat { run, age, ..Beat::alive(ServiceId::new("backup").unwrap()) }));
+    world.give(Input::Beat(Beat {
+        run: run.map(Into::into),
+        age,
+        ..Beat::alive(ServiceId::new("backup").unwrap())
+    }));
     assert_eq!(world.state("backup"), (State::Up, None));
 }
 
@@ -373,7 +377,11 @@ fn news_of_an_old_run_does_not_undo_a_newer_one() {
     let run = Some(Run { id: Some("z".into()), exit: Some(Exit::Code(1)), ..Run::ended() });
     let age = 5 * MINUTE;
     world.pass(MINUTE);
-    world.give(Input::Beat(Beat { run, age, ..Beat::alive(ServiceId::new("backup").unwrap()) }));
+    world.give(Input::Beat(Beat {
+        run: run.map(Into::into),
+        age,
+        ..Beat::alive(ServiceId::new("backup").unwrap())
+    }));
     assert_eq!(world.state("backup"), (State::Up, None));
 }
 
