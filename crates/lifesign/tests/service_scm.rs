@@ -15,6 +15,7 @@ use support::{free_port, wait_for};
 use windows_service::service::{Service, ServiceAccess, ServiceState};
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::Foundation::{CloseHandle, FILETIME};
+use windows_sys::Win32::System::Memory::{FILE_MAP_READ, OpenFileMappingW};
 use windows_sys::Win32::System::Services::{
     ControlService, SERVICE_CONTROL_POWEREVENT, SERVICE_CONTROL_PRESHUTDOWN, SERVICE_CONTROL_SHUTDOWN,
     SERVICE_STATUS,
@@ -521,4 +522,94 @@ fn on_real_windows_granted_rights_and_events_stand_where_windows_keeps_them() {
     let query = format!("*[System[Provider[@Name='{}']]]", installed.name);
     let events = run("wevtutil", &["qe", "Application", "/f:text", &format!("/q:{query}")]).1;
     assert!(events.contains("Event ID: 1") && events.contains("Lifesign is ready"), "{events}");
+}
+
+/// What Windows PowerShell says of `script`.
+fn powershell(script: &str) -> String {
+    let (code, said) = run("powershell", &["-NoProfile", "-Command", script]);
+    assert_eq!(code, 0, "{script}: {said}");
+    said
+}
+
+#[test]
+#[ignore = "real_windows: Wine keeps no delayed starts, and access lists as Unix modes"]
+fn on_real_windows_a_delayed_start_and_the_access_lists_stand_where_windows_keeps_them() {
+    let installed = Installed::new("lists");
+    let (code, said) = installed.install(&["--start", "delayed"]);
+    assert!(code == 0 && said.contains("done: start it after the other automatic services"), "{said}");
+    assert!(run("sc", &["qc", &installed.name]).1.contains("DELAYED"));
+    assert!(installed.service("status", &[]).1.contains("delayed"));
+    assert!(installed.install(&["--start", "delayed"]).1.contains("as it was: start it after"));
+    assert!(installed.install(&["--start", "auto"]).1.contains("done: start it with"));
+    assert!(!run("sc", &["qc", &installed.name]).1.contains("DELAYED"));
+
+    let identity = run("sc", &["showsid", &installed.name]).1;
+    let sid = identity.split_whitespace().find(|word| word.starts_with("S-1-5-80-")).unwrap().to_owned();
+    let list = |path: &std::path::Path| {
+        let sddl = powershell(&format!("(Get-Acl '{}').Sddl", path.display()));
+        sddl.trim().split_once("D:").unwrap().1.to_owned()
+    };
+    for folder in [installed.data_dir(), installed.log_dir()] {
+        let is = list(&folder);
+        assert!(is.starts_with('P'), "it inherits nothing: {is}");
+        assert_eq!(is.matches('(').count(), 3, "the service, SYSTEM and administrators: {is}");
+        for somebody in [&sid, "SY", "BA"] {
+            assert!(is.contains(&format!(";FA;;;{somebody})")), "{somebody}: {is}");
+        }
+        // As the system's own tool says it.
+        let said = run("icacls", &[folder.to_str().unwrap()]).1;
+        assert!(said.contains(&format!(r"NT SERVICE\{}:", installed.name)), "{said}");
+    }
+    let is = list(&installed.dir.path().join("lifesign.yaml"));
+    assert!(is.contains(&format!("(A;;FR;;;{sid})")), "it may read its configuration: {is}");
+}
+
+#[test]
+#[ignore = "real_windows: under Wine everybody is an administrator, in one session"]
+fn on_real_windows_the_account_of_its_own_suffices_to_watch_restart_and_hear() {
+    let installed = Installed::new("account");
+    let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_lifesign")).parent().unwrap();
+    let program = binaries.join("examples").join("test_service.exe");
+    assert!(program.exists(), "{} is missing: cargo build -p lifesign-os --examples", program.display());
+    // Another account's: LocalSystem's.
+    let shop =
+        Installed { name: format!("{}-shop", installed.name), dir: tempfile::tempdir().unwrap(), port: 0 };
+    let path = format!("\"{}\" normal", program.display());
+    let (code, said) = run("sc", &["create", &shop.name, "binPath=", &path, "start=", "demand"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(run("sc", &["start", &shop.name]).0, 0);
+    let text = format!(
+        "server: {{ listen: \"127.0.0.1:{}\" }}\nagent: {{ local: {{ name: {} }} }}\nservices:\n  - {{ id: shop, unit: {{ \
+         scm: {} }}, restart: {{ budget: 5 per 10m, backoff: 200ms..5s }} }}\n",
+        installed.port, installed.name, shop.name,
+    );
+    std::fs::write(installed.dir.path().join("lifesign.yaml"), text).unwrap();
+    let (code, said) = installed.install(&[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(run("sc", &["qc", &installed.name]).1.contains(r"NT SERVICE\"));
+    // It reads its configuration and writes its data.
+    assert_eq!(installed.service("start", &[]).0, 0);
+    let pid = || {
+        let said = installed.ask(&["status", "shop"]);
+        serde_json::from_str::<serde_json::Value>(said.trim()).unwrap()["pid"].as_u64()
+    };
+    let first = wait_for("the shop's process is known", pid);
+
+    // Its shared memory is there for programs of other sessions: this test is one.
+    let section: Vec<u16> = format!(r"Global\{}.shop", installed.name).encode_utf16().chain([0]).collect();
+    wait_for("the shop's page", || {
+        // SAFETY: the name is NUL-terminated and outlives the call.
+        let handle = unsafe { OpenFileMappingW(FILE_MAP_READ, 0, section.as_ptr()) };
+        if handle.is_null() {
+            return None;
+        }
+        // SAFETY: the handle is open and closed once.
+        unsafe { CloseHandle(handle) };
+        Some(())
+    });
+
+    // The end of a process that it may hardly open is seen, and the right that was granted starts another.
+    support::kill_process(first);
+    wait_for("another process of the shop", || pid().filter(|pid| *pid != first));
+    assert_eq!(installed.service("stop", &[]).0, 0);
 }

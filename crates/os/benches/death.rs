@@ -28,10 +28,10 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use lifesign_core::engine::Engine;
-use lifesign_core::evidence::{UnitReport, UnitState};
+use lifesign_core::evidence::{Beat, UnitReport, UnitState};
 use lifesign_core::input::Input;
 use lifesign_core::model::{ServiceId, State};
-use lifesign_core::spec::{ServiceSpec, Spec, Terms};
+use lifesign_core::spec::{HeartbeatSpec, ServiceSpec, Spec, Terms};
 use lifesign_core::time::{Mono, Now, Wall};
 use tokio::sync::mpsc;
 
@@ -92,12 +92,24 @@ struct Judge {
 /// Services that the judge knows; each watch is one of them.
 const SERVICES: usize = 100;
 
+/// The id beyond those, of the service that is judged by its heartbeats.
+const BEATING: usize = SERVICES;
+/// How far apart its heartbeats are, and after which silence it is down.
+const BEAT: Duration = Duration::from_millis(100);
+const SILENCE: Duration = Duration::from_millis(300);
+/// Hangs; each waits for the silence.
+const HANGS: u32 = 20;
+
 static JUDGE: LazyLock<Mutex<Judge>> = LazyLock::new(|| {
     let service = |index| {
         ServiceSpec::new(id(index), Terms { unit: Some("unit".to_owned()), ..Terms::on("here".into()) })
     };
     let mut judge = Judge { engine: Engine::new(), begun: Instant::now() };
-    let spec = Spec { services: (0..SERVICES).map(service).collect(), ..Spec::default() };
+    let mut services: Vec<_> = (0..SERVICES).map(service).collect();
+    let heartbeat = HeartbeatSpec { interval: BEAT, timeout: SILENCE, ..HeartbeatSpec::never() };
+    let terms = Terms { unit: Some("unit".to_owned()), ..Terms::on("here".into()) };
+    services.push(ServiceSpec::new(id(BEATING), Terms { heartbeat: Some(heartbeat), ..terms }));
+    let spec = Spec { services, ..Spec::default() };
     judge.step(Input::Configure(Arc::new(spec)));
     Mutex::new(judge)
 });
@@ -118,6 +130,41 @@ impl Judge {
         let at = Instant::now();
         (at, self.engine.service(service.as_str(), self.now()).unwrap().state)
     }
+}
+
+/// A unit that runs and stands still, on systems and for processes without a watchdog: its heartbeats end, and the
+/// system goes on saying that it runs. Counted from the last heartbeat, so the silence that is allowed is in the
+/// figure; what the way of the heartbeats adds is in the table of ways.
+async fn hang_by_heartbeat(what: &str, running: UnitReport) {
+    let state = || {
+        let judge = JUDGE.lock().unwrap();
+        judge.engine.service(id(BEATING).as_str(), judge.now()).unwrap().state
+    };
+    let step = |input| JUDGE.lock().unwrap().step(input);
+    step(Input::Unit { service: id(BEATING), report: running });
+    let mut times = Vec::new();
+    for round in 0..HANGS {
+        let mut last = Instant::now();
+        for _ in 0..3 {
+            step(Input::Beat(Beat::alive(id(BEATING))));
+            last = Instant::now();
+            assert_eq!(state(), State::Up);
+            // Not all hang at the same moment between two beats.
+            tokio::time::sleep(BEAT * (round + 1) / (HANGS + 1)).await;
+        }
+        while state() == State::Up || state() == State::Suspect {
+            // As the whole of lifesign does it: asleep until the engine's next deadline.
+            let rest = {
+                let judge = JUDGE.lock().unwrap();
+                judge.engine.next_deadline().since(judge.now().mono)
+            };
+            tokio::time::sleep(rest).await;
+            step(Input::Tick);
+            assert!(last.elapsed() < PATIENCE, "{:?}", state());
+        }
+        times.push(last.elapsed());
+    }
+    line(what, times);
 }
 
 fn id(index: usize) -> ServiceId {

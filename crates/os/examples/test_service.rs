@@ -1,7 +1,7 @@
 //! A Windows service with good and bad manners, for the tests of the service control manager.
 //!
 //! Its first argument is its manner at start and stop, and the user-defined controls below make it end in other
-//! ways while it runs.
+//! ways while it runs. A second argument is its name, and makes it one whose process may serve others, too.
 #![allow(clippy::unwrap_used, reason = "a test program; a panic is a failed test")]
 
 fn main() {
@@ -37,7 +37,18 @@ mod service {
     define_windows_service!(ffi_service_main, service_main);
 
     pub(super) fn main() {
-        service_dispatcher::start("test_service", ffi_service_main).unwrap();
+        // The manager looks at the name only where a process may serve several.
+        let name = shared().unwrap_or_else(|| "test_service".to_owned());
+        service_dispatcher::start(name, ffi_service_main).unwrap();
+    }
+
+    /// Its name, where its process is one that may serve others.
+    fn shared() -> Option<String> {
+        std::env::args().nth(2)
+    }
+
+    fn kind() -> ServiceType {
+        if shared().is_some() { ServiceType::SHARE_PROCESS } else { ServiceType::OWN_PROCESS }
     }
 
     fn service_main(arguments: Vec<OsString>) {
@@ -129,7 +140,7 @@ mod service {
         ) {
             let wait_hint = if checkpoint > 0 { Duration::from_secs(1) } else { Duration::ZERO };
             let status = ServiceStatus {
-                service_type: ServiceType::OWN_PROCESS,
+                service_type: kind(),
                 current_state,
                 controls_accepted,
                 exit_code,

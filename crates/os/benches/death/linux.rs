@@ -3,11 +3,12 @@
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use lifesign_core::evidence::UnitState;
 use lifesign_os::process::{ProcessSpec, Supervised};
 use lifesign_os::unit::ServiceManager;
 
 use crate::lab::Lab;
-use crate::{Heard, PATIENCE, is_wanted, line, target};
+use crate::{Heard, PATIENCE, hang_by_heartbeat, is_wanted, line, target};
 
 /// Deaths of each kind, one at a time.
 const SINGLE: usize = 100;
@@ -97,7 +98,7 @@ async fn units(manager: &ServiceManager) -> Duration {
 }
 
 /// A unit that stands still: systemd's watchdog ends it, and the time that the watchdog leaves it is in the figure.
-/// What has no watchdog is judged by its heartbeats (`docs/detection.md`).
+/// What has no watchdog is judged by its heartbeats.
 async fn hang(lab: &Lab, manager: &ServiceManager) {
     lab.write(
         "deaf.service",
@@ -115,6 +116,10 @@ async fn hang(lab: &Lab, manager: &ServiceManager) {
         times.push(heard.end().await - begun);
     }
     line("unit, hang (with its WatchdogSec=500ms)", times);
+    manager.start("plain.service", PATIENCE).await.unwrap();
+    let running = manager.look("plain.service").await;
+    hang_by_heartbeat("unit, hang (beats 100 ms, timeout 300 ms)", running).await;
+    manager.stop("plain.service", PATIENCE).await.unwrap();
 }
 
 async fn processes() {
@@ -154,6 +159,20 @@ async fn processes() {
         line(what, times);
         unit.stop().await.unwrap();
     }
+    let (sink, mut heard) = Heard::sink();
+    let spec = ProcessSpec {
+        argv: ["sleep", "1000"].map(str::to_owned).to_vec(),
+        cwd: Some(dir.path().to_owned()),
+        env: Vec::new(),
+        stop_timeout: Duration::from_millis(1),
+        log: dir.path().join("x.log"),
+        log_limit: 1 << 20,
+    };
+    let unit = Supervised::new(spec, sink);
+    unit.start().await.unwrap();
+    let (_, running) = heard.until(|state| matches!(state, UnitState::Running(Some(_)))).await;
+    hang_by_heartbeat("process, hang (beats 100 ms, timeout 300 ms)", running).await;
+    unit.stop().await.unwrap();
 }
 
 /// All die in one go; a bare loop over pidfds on a thread of its own watches the same deaths. Gives how many times as

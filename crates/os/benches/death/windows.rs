@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use lifesign_core::evidence::UnitState;
 use lifesign_os::process::{ProcessSpec, Supervised};
 use lifesign_os::unit::ServiceManager;
 use windows_service::service::{
@@ -16,7 +17,7 @@ use windows_sys::Win32::System::Threading::{
     INFINITE, OpenProcess, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess, WaitForSingleObject,
 };
 
-use crate::{Heard, PATIENCE, is_wanted, line, target};
+use crate::{Heard, PATIENCE, hang_by_heartbeat, is_wanted, line, target};
 
 /// Deaths of each kind, one at a time.
 const SINGLE: usize = 50;
@@ -47,7 +48,6 @@ pub(crate) async fn run() -> Vec<String> {
     if is_wanted("processes") {
         processes().await;
     }
-    println!("\nhang: Windows knows none; heartbeats decide (docs/detection.md)");
     targets
 }
 
@@ -93,6 +93,20 @@ async fn processes() {
         line(what, times);
         unit.stop().await.unwrap();
     }
+    let (sink, mut heard) = Heard::sink();
+    let spec = ProcessSpec {
+        argv: vec![program, "wait".to_owned()],
+        cwd: Some(dir.path().to_owned()),
+        env: Vec::new(),
+        stop_timeout: Duration::from_millis(1),
+        log: dir.path().join("x.log"),
+        log_limit: 1 << 20,
+    };
+    let unit = Supervised::new(spec, sink);
+    unit.start().await.unwrap();
+    let (_, running) = heard.until(|state| matches!(state, UnitState::Running(Some(_)))).await;
+    hang_by_heartbeat("process, hang (beats 100 ms, timeout 300 ms)", running).await;
+    unit.stop().await.unwrap();
 }
 
 /// How a process of the bench ends.
@@ -183,6 +197,11 @@ async fn services() -> Duration {
         times.push(begun.elapsed());
     }
     line("  the same by a bare control and a bare loop", times);
+    manager.start(&name, PATIENCE).await.unwrap();
+    // Windows has no watchdog: heartbeats decide.
+    let running = manager.look(&name).await;
+    hang_by_heartbeat("service, hang (beats 100 ms, timeout 300 ms)", running).await;
+    manager.stop(&name, PATIENCE).await.unwrap();
     killed.unwrap()
 }
 
