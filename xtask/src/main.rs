@@ -6,6 +6,7 @@ mod browser;
 mod check;
 mod coverage;
 mod fresh;
+mod instructions;
 mod notices;
 mod real_windows;
 mod shell;
@@ -44,6 +45,8 @@ enum Command {
         #[arg(long)]
         screenshots: bool,
     },
+    /// What the pieces of the hot path cost in instructions, against what is written down
+    Instructions,
     /// Branches of the engine that its tests reach, and those they do not
     Coverage,
     /// Clones the repository into an empty folder and runs README's commands there
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Command::Check(check) => check::run(&check),
         Command::Bench { name } => bench::run(name.as_deref()),
         Command::Browser { screenshots } => browser::run(screenshots).map(|summary| println!("{summary}")),
+        Command::Instructions => instructions::run(),
         Command::Coverage => coverage::run(),
         Command::Fresh => fresh::run(),
         Command::Sim(asked) => sim::run(&asked),

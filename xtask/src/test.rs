@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::{browser, check, shell, sim, wine};
+use crate::{browser, check, instructions, shell, sim, wine};
 
 /// Crates whose tests run under Wine too: what has a Windows half, and the parts everything stands on.
 const ON_WINDOWS: &[&str] =
@@ -78,6 +78,8 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
         shell::step_with_output("documentation tests", shell::cargo(&["test", "--workspace", "--doc"]))?;
     summaries.push(doctest_summary(&doctests));
 
+    println!("\n==> instructions of the hot path");
+    instructions::run()?;
     println!("\n==> ten thousand worlds against the oracle");
     sim::run(&sim::Sim::of_ci())?;
     summaries.push(on_windows()?);

@@ -96,10 +96,10 @@ pub struct UnitReport {
     #[serde(default)]
     pub notes: Vec<String>,
     /// What its process used when it was last looked at before its end: memory, processor time, handles. One line.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<String>,
     /// Whether the report of an end is all there is to tell of it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Remains::is_unsaid")]
     pub remains: Remains,
 }
 
@@ -114,6 +114,13 @@ pub enum Remains {
     Follow,
     /// This is what it found.
     Complete,
+}
+
+impl Remains {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+    const fn is_unsaid(&self) -> bool {
+        matches!(self, Self::Unsaid)
+    }
 }
 
 impl UnitReport {

@@ -173,10 +173,9 @@ impl ServiceId {
     /// # Errors
     /// When `text` is empty, too long, or has a character that ids do not have.
     pub fn new(text: &str) -> Result<Self, IdError> {
-        if text.len() > MAX_ID {
-            return Err(IdError::TooLong(text.len()));
-        }
-        let Some((service, host)) = text.split_once('@') else { return Self::plain(text) };
+        let plain = Self::plain(text);
+        let Err(IdError::Character('@')) = plain else { return plain };
+        let Some((service, host)) = text.split_once('@') else { return plain };
         let is_letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         match host.chars().find(|c| !is_letter(*c)) {
             Some(c) => Err(IdError::Character(c)),
@@ -208,9 +207,10 @@ impl ServiceId {
         if !(first.is_ascii_lowercase() || first.is_ascii_digit()) {
             return Err(IdError::Character(first));
         }
-        let wrong =
-            text.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c)));
-        match wrong {
+        // Byte by byte: every heartbeat comes this way. What stands before the first other byte is ASCII.
+        let is_letter = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+        let wrong = text.bytes().position(|byte| !is_letter(byte));
+        match wrong.and_then(|at| text.get(at..)?.chars().next()) {
             Some(c) => Err(IdError::Character(c)),
             None => Ok(Self(text.into())),
         }

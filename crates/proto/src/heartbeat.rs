@@ -355,7 +355,16 @@ pub(crate) fn wrong_name(name: &str, limit: usize) -> Option<String> {
     if name.len() > limit {
         return Some(format!("{} bytes of metric name, at most {limit}", name.len()));
     }
-    if name.starts_with("host_") {
+    // Byte by byte: nearly every name is right, and every heartbeat comes this way.
+    let is_letter = |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':');
+    let (first, is_host) = (name.bytes().next().is_some_and(is_letter), name.starts_with("host_"));
+    if first
+        && !is_host
+        && name.bytes().all(|byte| is_letter(byte) || matches!(byte, b'0'..=b'9' | b'.' | b'-'))
+    {
+        return None;
+    }
+    if is_host {
         return Some(format!("{name:?} is a metric of the host; a service's own begins with something else"));
     }
     let first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
