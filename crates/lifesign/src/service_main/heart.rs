@@ -1,6 +1,7 @@
 //! The heart of a wrapped program: heard in the ways programs already beat, without a change in them.
 //!
-//! `sd_notify` (Linux): `NOTIFY_SOCKET` and `WATCHDOG_USEC`. SvcWatchDog's datagrams: `WATCHDOG_PORT` and
+//! `sd_notify` (Linux): `NOTIFY_SOCKET`, always, for what the program says of itself, and `WATCHDOG_USEC`, with a limit as
+//! all that follows. SvcWatchDog's datagrams: `WATCHDOG_PORT` and
 //! `WATCHDOG_SECRET`, the secret alone in a datagram to 127.0.0.1. Pings of Healthchecks: `HC_PING_URL`.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,7 +28,7 @@ const FIRST: u32 = 3;
 /// The file of [`Kept`] in the data folder.
 const KEPT: &str = "heart";
 
-/// What is heard of a wrapped program. Without a limit nothing is listened for.
+/// What is heard of a wrapped program. Without a limit nothing but a notify socket is listened at.
 pub(super) struct Heart {
     /// What the program must find in its environment.
     pub(super) env: Vec<(String, String)>,
@@ -47,18 +48,18 @@ impl Heart {
         let (open, tasks) = (Vec::new(), JoinSet::new());
         let mut heart =
             Self { env: Vec::new(), limit, letters, pings, due: None, _open: open, _tasks: tasks };
-        let Some(limit) = limit else { return Ok(heart) };
-        let id = ServiceId::new(&name.to_ascii_lowercase()).context("the name cannot be that of a heart")?;
-        let place = Place { dir: folder.to_owned(), name: name.to_owned(), access: Access::Owner };
-        place.prepare().with_context(|| format!("failed to prepare {}", folder.display()))?;
-        match notify(&place, &id, Post::new(sender.clone(), RATE)) {
-            Ok((path, open)) => {
-                heart.env.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
-                heart.env.push(("WATCHDOG_USEC".to_owned(), limit.as_micros().to_string()));
-                heart._open.push(open);
+        let Some(limit) = limit else {
+            if let Err(error) = heart.listen_to_words(name, folder, &sender) {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "Cannot hear what the program says of itself (sd_notify)"
+                );
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
-            Err(error) => return Err(error).context("failed to open a notify socket"),
+            return Ok(heart);
+        };
+        let id = heart.listen_to_words(name, folder, &sender)?;
+        if !heart.env.is_empty() {
+            heart.env.push(("WATCHDOG_USEC".to_owned(), limit.as_micros().to_string()));
         }
         let mut kept = Kept::read(folder)?;
         let secret = format!("{:032x}", kept.number);
@@ -94,32 +95,95 @@ impl Heart {
         Ok(heart)
     }
 
+    /// Opens the notify socket, where the system has such.
+    fn listen_to_words(
+        &mut self,
+        name: &str,
+        folder: &Path,
+        letters: &mpsc::Sender<Letter>,
+    ) -> anyhow::Result<ServiceId> {
+        let id = ServiceId::new(&name.to_ascii_lowercase()).context("the name cannot be that of a heart")?;
+        let place = Place { dir: folder.to_owned(), name: name.to_owned(), access: Access::Owner };
+        place.prepare().with_context(|| format!("failed to prepare {}", folder.display()))?;
+        match notify(&place, &id, Post::new(letters.clone(), RATE)) {
+            Ok((path, open)) => {
+                self.env.push(("NOTIFY_SOCKET".to_owned(), path.display().to_string()));
+                self._open.push(open);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+            Err(error) => return Err(error).context("failed to open a notify socket"),
+        }
+        Ok(id)
+    }
+
     /// The program has been started.
     pub(super) fn started(&mut self) {
         self.due = self.limit.map(|limit| Instant::now() + limit * FIRST);
     }
 
-    /// Returns when the heart has been silent for too long; never without a limit.
-    pub(super) async fn fell_silent(&mut self) {
-        let (Some(limit), Some(due)) = (self.limit, &mut self.due) else {
-            return std::future::pending().await;
-        };
+    /// What the program says of itself next, or that it hangs.
+    pub(super) async fn news(&mut self) -> News {
         loop {
+            let due = self.due;
+            let silence = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep_until(*due) => return,
-                letter = self.letters.recv() => match letter {
-                    Some(letter) if is_beat(&letter) => *due = Instant::now() + limit,
-                    Some(_) => {}
-                    None => return std::future::pending().await,
-                },
+                () = silence => return News::Hangs,
+                Some(letter) = self.letters.recv() => {
+                    if is_beat(&letter) {
+                        self.beaten();
+                    }
+                    if letter.way == Way::Notify && let Some(news) = News::of(&letter.bytes) {
+                        return news;
+                    }
+                }
                 Some(beat) = self.pings.recv() => {
                     // One that says what has failed is not stuck.
                     if beat.status == BeatStatus::Fail {
                         tracing::warn!(message = beat.message.as_deref().unwrap_or_default(), "Program reports a failure");
                     }
-                    *due = Instant::now() + limit;
+                    self.beaten();
                 }
             }
+        }
+    }
+
+    fn beaten(&mut self) {
+        self.due = self.limit.map(|limit| Instant::now() + limit);
+    }
+}
+
+/// What a program says of itself to its notify socket (`sd_notify(3)`).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Its heart was silent for too long, or it says itself that it is stuck.
+    Hangs,
+    /// It has started, or loaded its configuration again; its own words, if any.
+    Ready(Option<String>),
+    /// It ends by itself; its own words, if any.
+    Stopping(Option<String>),
+    /// What it is doing.
+    Status(String),
+}
+
+impl News {
+    /// The weightiest of a letter; `None`: nothing that concerns anybody but its heart.
+    fn of(letter: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(letter);
+        let has = |line: &str| text.lines().any(|said| said == line);
+        let status = text.lines().find_map(|line| line.strip_prefix("STATUS=")).map(str::to_owned);
+        if has("WATCHDOG=trigger") {
+            Some(Self::Hangs)
+        } else if has("STOPPING=1") {
+            Some(Self::Stopping(status))
+        } else if has("READY=1") {
+            Some(Self::Ready(status))
+        } else {
+            status.map(Self::Status)
         }
     }
 }
@@ -164,4 +228,24 @@ fn local(port: u16) -> SocketAddr {
 /// A status line alone says nothing about the heart.
 fn is_beat(letter: &Letter) -> bool {
     letter.way != Way::Notify || letter.bytes.split(|byte| *byte == b'\n').any(|line| line == b"WATCHDOG=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_one_letter_the_weightiest_news_is_taken() {
+        for (letter, news) in [
+            ("READY=1\nSTATUS=open\n", Some(News::Ready(Some("open".to_owned())))),
+            ("STATUS=three orders wait", Some(News::Status("three orders wait".to_owned()))),
+            ("STOPPING=1\nREADY=1", Some(News::Stopping(None))),
+            ("READY=1\nWATCHDOG=trigger", Some(News::Hangs)),
+            ("WATCHDOG=1\nMAINPID=7", None),
+            ("READY=0", None),
+        ] {
+            assert_eq!(News::of(letter.as_bytes()), news, "{letter}");
+        }
+        assert_eq!(News::of(b"STATUS=\xff"), Some(News::Status("\u{fffd}".to_owned())));
+    }
 }

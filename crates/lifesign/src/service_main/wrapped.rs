@@ -17,7 +17,7 @@ use lifesign_os::service::host::{Host, Reporter, Request, Requests};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::heart::Heart;
+use super::heart::{Heart, News};
 use crate::cli::service::{Again, RunWrapped};
 use crate::failure::Failure;
 use crate::{event_id, logging};
@@ -140,7 +140,12 @@ async fn live(
                 Some(_) => {}
                 None => return End::Own(Exit::Unseen),
             },
-            () = heart.fell_silent() => return End::Hangs,
+            news = heart.news() => match news {
+                News::Hangs => return End::Hangs,
+                News::Ready(said) => reporter.status(said.as_deref().unwrap_or("The program is ready")),
+                News::Stopping(said) => reporter.status(said.as_deref().unwrap_or("The program is stopping")),
+                News::Status(said) => reporter.status(&said),
+            },
             _ = feed.tick() => reporter.alive(),
         }
     }
