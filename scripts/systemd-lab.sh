@@ -8,14 +8,15 @@
 #   systemd-lab.sh stop           ends it with all its processes, and removes its folder
 #
 # LIFESIGN_LAB_NAME (default: lab) lets several run beside each other; LIFESIGN_LAB_BASE (default: /tmp) is where
-# their folders lie. Needs root, the Debian packages `systemd dbus util-linux`, and cgroup2 in the kernel.
+# their folders lie. Needs root, the Debian packages `systemd dbus util-linux` (and for a system `polkitd`), and cgroup2
+# in the kernel.
 #
 # How: `systemd --user` with a session bus, in mount and cgroup namespaces of its own. The cgroup marks its
 # processes, so that stopping cannot miss one; process numbers are the machine's, so that tests can watch and kill
 # them directly. Unit files belong in $SYSTEMD_LAB_UNITS, followed by `systemctl --user daemon-reload`.
 #
-# `system` is systemd as process 1 of a process namespace, with a system bus and a journal, for what a user manager
-# cannot do: users, sandboxes, /etc. It works on copies of /etc and on empty /var/lib, /run and /usr/local; enter it
+# `system` is systemd as process 1 of a process namespace, with a system bus, polkit and a journal, for what a user
+# manager cannot do: users, rights, sandboxes, /etc. It works on copies of /etc and on empty /var/lib, /run and /usr/local; enter it
 # with `exec`, since process numbers are its own.
 set -eu
 
@@ -34,6 +35,14 @@ need() {
     systemd=/usr/lib/systemd/systemd
     [ -x $systemd ] || systemd=/lib/systemd/systemd
     [ -x $systemd ] || fail "no systemd; install it: apt-get install -y systemd dbus util-linux"
+}
+
+# The program of polkit, which every distribution puts elsewhere.
+polkitd() {
+    for at in /usr/lib/polkit-1/polkitd /usr/libexec/polkitd /usr/libexec/polkit-1/polkitd /usr/lib/policykit-1/polkitd; do
+        [ ! -x $at ] || { echo $at; return; }
+    done
+    fail "no polkitd; install it: apt-get install -y polkitd"
 }
 
 # The lab's cgroup, under wherever cgroup2 is mounted (machines with cgroup v1 have it at a side).
@@ -107,6 +116,7 @@ UNIT
 
 start() {
     need
+    [ "$1" != system ] || polkitd >/dev/null
     if answers; then variables; return; fi
     stop
     write_units
@@ -162,6 +172,15 @@ ExecStart=$(dirname "$systemd")/systemd-journald
 Sockets=systemd-journald.socket
 StandardOutput=null
 UNIT
+    # The real polkitd, for what lifesign's own user may do; the bus starts it when it is asked for.
+    unit polkit.service <<UNIT
+[Unit]
+DefaultDependencies=no
+[Service]
+Type=dbus
+BusName=org.freedesktop.PolicyKit1
+ExecStart=$(polkitd) --no-debug
+UNIT
     printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\n' > "$dir/etc/journald.conf"
 }
 
@@ -174,7 +193,8 @@ inside_system() {
     mount -o remount,bind,ro /proc/sys
     mkdir -p "$dir/copy"
     cp -a /etc/. "$dir/copy/"
-    rm -rf "$dir/copy/systemd" "$dir/copy/sysusers.d" "$dir/copy/polkit-1/rules.d"
+    rm -rf "$dir/copy/systemd" "$dir/copy/sysusers.d"
+    rm -rf "$dir/copy/polkit-1/rules.d"/*
     mkdir -p "$dir/copy/systemd/system" "$dir/copy/sysusers.d"
     cp "$dir/etc"/*.conf "$dir/copy/systemd/"
     mount --bind "$dir/copy" /etc
@@ -182,9 +202,11 @@ inside_system() {
     mkdir -p /usr/local/bin
     mount -t tmpfs -o mode=755 tmpfs /var/lib
     mkdir -p /var/lib/dbus
-    mount --bind "$dir/run" /run
-    chmod 755 "$dir/run"
+    # In memory, as on a machine: systemd removes a service's folder from no other file system.
+    mount -t tmpfs -o mode=755 tmpfs /run
     mkdir -p /run/dbus /run/systemd/system /run/lock
+    # As systemd-tmpfiles makes it on a machine: the members of the group read what is in it.
+    install -d -m 2755 -g systemd-journal /run/log/journal
     umount -l /sys/fs/cgroup 2>/dev/null || true
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     exec env -i PATH="$PATH" LANG=C.UTF-8 container=lifesign-lab \
@@ -240,5 +262,5 @@ case ${1:-} in
     stop) stop ;;
     inside) inside ;;
     inside-system) inside_system ;;
-    *) sed -n '2,21s/^# \{0,1\}//p' "$self"; exit 2 ;;
+    *) sed -n '2,22s/^# \{0,1\}//p' "$self"; exit 2 ;;
 esac

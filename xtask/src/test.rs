@@ -21,6 +21,7 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
         let packages = [
             "systemd",
             "dbus",
+            "polkitd",
             "util-linux",
             "procps",
             "iproute2",

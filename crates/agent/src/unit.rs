@@ -116,7 +116,7 @@ impl UnitTask {
 /// Why a restart was not done.
 struct NotDone {
     why: String,
-    /// It was not the time for it, and nothing was touched.
+    /// It was not the time for it, or lifesign has not the right; nothing was touched.
     refused: bool,
 }
 
@@ -128,7 +128,10 @@ impl NotDone {
 
 impl From<UnitError> for NotDone {
     fn from(error: UnitError) -> Self {
-        Self { refused: matches!(error, UnitError::Refused { .. }), why: in_words(&error) }
+        Self {
+            refused: matches!(error, UnitError::Refused { .. } | UnitError::Denied { .. }),
+            why: in_words(&error),
+        }
     }
 }
 
@@ -238,6 +241,9 @@ impl Keeper {
                 Some(Order::Look) => self.report(look().await).await,
                 Some(Order::Restart { action: id, is_remedy }) => {
                     let result = restart(is_remedy).await;
+                    if let Err(error) = &result {
+                        tracing::warn!(service = %self.service, error = error.why, "Restart not done");
+                    }
                     let refused = result.as_ref().is_err_and(|error| error.refused);
                     let result = result.map_err(|error| error.why);
                     let done = ActionReport { id, service: self.service.clone(), result, refused };

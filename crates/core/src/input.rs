@@ -124,7 +124,7 @@ pub struct ActionReport {
     /// The new process where the OS named one, or why it failed.
     pub result: Result<Option<Process>, String>,
     /// Whether it failed because it was not the time for it (an update or a shutdown is under way, the OS itself is at
-    /// it): nothing was touched, so that counts against no budget and is tried again.
+    /// it), or lifesign has not the right: nothing was touched, so that counts against no budget and is tried again.
     #[serde(default)]
     pub refused: bool,
 }

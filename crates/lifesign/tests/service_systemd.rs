@@ -1,6 +1,6 @@
 //! lifesign as a service of a real systemd, looked at with systemd's own tools.
 //!
-//! Needs root and `apt-get install -y systemd dbus util-linux`. The lab is a system manager with its own /etc, /run,
+//! Needs root and `apt-get install -y systemd dbus polkitd util-linux`. The lab is a system manager with its own /etc, /run,
 //! /var/lib and /usr/local; nothing of the machine is touched.
 #![allow(
     clippy::unwrap_used,
@@ -12,101 +12,11 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Instant;
 
+use support::system_lab::{LIFESIGN, Lab};
 use support::{free_port, wait_for};
-
-/// Where the lab has the program under test.
-const LIFESIGN: &str = "/usr/local/bin/lifesign";
-
-/// A system manager of the test's own; stopped with all its processes when dropped.
-struct Lab {
-    name: String,
-    base: tempfile::TempDir,
-}
-
-impl Lab {
-    fn start(name: &str) -> Self {
-        let lab = Self { name: format!("{name}-{}", std::process::id()), base: tempfile::tempdir().unwrap() };
-        let started = lab.script(&["start", "system"]);
-        assert!(
-            started.status.success(),
-            "this story needs root and a systemd to start (apt-get install -y systemd dbus util-linux): {}",
-            String::from_utf8_lossy(&started.stderr)
-        );
-        lab.run(&["cp", env!("CARGO_BIN_EXE_lifesign"), LIFESIGN]);
-        lab.run(&["mkdir", "-p", "/etc/lifesign"]);
-        lab
-    }
-
-    fn script(&self, arguments: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/systemd-lab.sh");
-        Command::new(script)
-            .args(arguments)
-            .env("LIFESIGN_LAB_NAME", &self.name)
-            .env("LIFESIGN_LAB_BASE", self.base.path())
-            .env_remove("LIFESIGN_ENV")
-            .output()
-            .unwrap()
-    }
-
-    /// Runs a command inside; its exit code and all it said.
-    fn try_run(&self, command: &[&str]) -> (i32, String) {
-        let mut all = vec!["exec"];
-        all.extend(command);
-        let output = self.script(&all);
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
-    }
-
-    #[track_caller]
-    fn run(&self, command: &[&str]) -> String {
-        let (code, said) = self.try_run(command);
-        assert_eq!(code, 0, "{command:?}: {said}");
-        said
-    }
-
-    fn lifesign(&self, arguments: &[&str]) -> (i32, String) {
-        let mut all = vec![LIFESIGN, "--lang", "en", "service"];
-        all.extend(arguments);
-        self.try_run(&all)
-    }
-
-    #[track_caller]
-    fn done(&self, arguments: &[&str]) -> String {
-        let (code, said) = self.lifesign(arguments);
-        assert_eq!(code, 0, "service {arguments:?}: {said}");
-        said
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let file = self.base.path().join("text");
-        std::fs::write(&file, text).unwrap();
-        self.run(&["install", "-m", "755", file.to_str().unwrap(), path]);
-    }
-
-    fn show(&self, unit: &str, property: &str) -> String {
-        self.run(&["systemctl", "show", "-p", property, "--value", unit]).trim().to_owned()
-    }
-
-    fn exists(&self, path: &str) -> bool {
-        self.try_run(&["test", "-e", path]).0 == 0
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{}", self.try_run(&["journalctl", "--no-pager", "-n", "60"]).1);
-        }
-        let stopped = self.script(&["stop"]);
-        if !stopped.status.success() {
-            eprintln!("{}", String::from_utf8_lossy(&stopped.stderr));
-        }
-    }
-}
 
 fn configuration(port: u16) -> String {
     format!(
@@ -147,6 +57,10 @@ fn stall_the_engine(lab: &Lab, pid: &str) {
     lab.run(&["sh", "-c", &write]);
 }
 
+/// What docs/service.md says that `systemd-analyze security` says, without and with room for programs (systemd 252).
+const MONITOR_EXPOSURE: f64 = 1.5;
+const HOST_EXPOSURE: f64 = 3.5;
+
 #[test]
 fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets() {
     let lab = Lab::start("service");
@@ -167,10 +81,13 @@ fn lifesign_becomes_a_unit_that_systemd_starts_watches_reloads_stops_and_forgets
     assert!(lab.run(&["cat", "/etc/polkit-1/rules.d/50-lifesign.rules"]).contains("\"shop.service\""));
     let verified = lab.run(&["systemd-analyze", "verify", "/etc/systemd/system/lifesign.service"]);
     assert!(!verified.contains("lifesign.service:"), "{verified}");
-    println!(
-        "{}",
-        lab.run(&["systemd-analyze", "security", "--no-pager", "lifesign.service"]).lines().last().unwrap()
-    );
+    assert!(lab.exposure("lifesign.service") <= MONITOR_EXPOSURE, "more is open than the documentation says");
+    let wider = lab.done(&[install.as_slice(), &["--processes"]].concat());
+    assert!(wider.contains("done: write /etc/systemd/system/lifesign.service"), "{wider}");
+    assert!(lab.exposure("lifesign.service") <= HOST_EXPOSURE, "more is open than the documentation says");
+    assert!(!lab.done(&install).contains("done:"), "what --processes said is kept");
+    lab.done(&[install.as_slice(), &["--processes=false"]].concat());
+    assert!(lab.exposure("lifesign.service") <= MONITOR_EXPOSURE);
 
     // Started: ready, as its own user, with a line for people and fields in the journal, and without the token in it.
     let begin = Instant::now();
@@ -302,7 +219,10 @@ fn an_agent_that_no_server_hears_lives_on_under_its_watchdog_and_one_that_stands
         "/etc/lifesign/lifesign.yaml",
         &format!("agent: {{ host: web-01, server: \"{server}\", token: a-token-of-its-server }}\n"),
     );
-    lab.done(&["install", "--role", "agent", "-c", "/etc/lifesign/lifesign.yaml"]);
+    let install = ["install", "--role", "agent", "-c", "/etc/lifesign/lifesign.yaml"];
+    lab.done(&[install.as_slice(), &["--may-control", "web-*", "!web-admin"]].concat());
+    let rule = lab.run(&["cat", "/etc/polkit-1/rules.d/50-lifesign.rules"]);
+    assert!(rule.contains("\"web-*\",") && rule.contains("\"!web-admin\","), "{rule}");
     lab.run(&["mkdir", "-p", "/etc/systemd/system/lifesign.service.d"]);
     lab.write(
         "/etc/systemd/system/lifesign.service.d/soon.conf",
@@ -361,6 +281,21 @@ fn what_could_not_start_is_refused_before_anything_is_written() {
     let (code, said) = lab.try_run(&command);
     assert!(code == 4 && said.contains("sudo"), "{code}: {said}");
     assert_eq!(lab.run(&["ls", "/etc/systemd/system", "/etc/sysusers.d"]).matches("lifesign").count(), 0);
+
+    // The service has not the variables of the terminal, but those of a file that systemd reads for it.
+    lab.write(
+        "/etc/lifesign/secret.yaml",
+        "receivers: [ { name: hook, webhook: { url: \"http://127.0.0.1/${env:HOOK}\" } } ]\n",
+    );
+    let install = [LIFESIGN, "--lang", "en", "service", "install", "-c", "/etc/lifesign/secret.yaml"];
+    let (code, said) = lab.try_run(&[["env", "HOOK=a-secret"].as_slice(), &install].concat());
+    assert!(code == 2 && said.contains("HOOK") && said.contains("--environment-file FILE"), "{code}: {said}");
+    assert!(!said.contains("a-secret"), "{said}");
+    lab.write("/etc/lifesign/secrets", "HOOK=a-secret\n");
+    let given = ["--environment-file", "/etc/lifesign/secrets"];
+    lab.run(&[install.as_slice(), &given].concat());
+    lab.done(&["start"]);
+    lab.done(&["uninstall", "--purge"]);
 
     // A start type each.
     for (start, enabled) in
@@ -421,6 +356,19 @@ fn what_could_not_start_is_refused_before_anything_is_written() {
     let rule = lab.run(&["cat", "/etc/polkit-1/rules.d/50-lifesign.rules"]);
     for unit in ["\"shop.service\"", "\"db.service\"", "\"cache.service\""] {
         assert!(rule.contains(unit), "{unit} in {rule}");
+    }
+
+    // `--purge` takes the user that `install` has made, and no other.
+    let is_known = |user: &str| lab.try_run(&["getent", "passwd", user]).0 == 0;
+    assert!(is_known("lifesign"));
+    lab.done(&["uninstall", "--purge"]);
+    assert!(!is_known("lifesign") && is_known("daemon"));
+    lab.run(&["useradd", "--system", "--user-group", "lifesign"]);
+    for account in [["--account", "daemon"].as_slice(), &[]] {
+        lab.done(&[["install", "-c", "/etc/lifesign/good.yaml"].as_slice(), account].concat());
+        lab.done(&["uninstall", "--purge"]);
+        assert!(is_known("lifesign") && is_known("daemon"), "{account:?}");
+        assert!(!lab.exists("/var/lib/lifesign") && !lab.exists("/etc/sysusers.d/lifesign.conf"));
     }
 }
 
@@ -490,4 +438,26 @@ fn a_wrapped_program_is_restarted_after_a_crash_and_after_a_hang_and_stops_on_or
     lab.done(&["uninstall", "orders", "--purge"]);
     let left = lab.run(&["find", "/etc", "/var/lib", "-name", "orders*"]);
     assert_eq!(left.trim(), "", "left behind");
+}
+
+#[test]
+fn what_a_wrapped_program_says_of_itself_is_what_systemd_shows_without_a_heartbeat() {
+    let lab = Lab::start("words");
+    lab.write(
+        "/usr/local/bin/till",
+        "#!/bin/sh\nsystemd-notify --ready\nwhile [ ! -e words ]; do sleep 0.1; done\nsystemd-notify \"STATUS=three orders wait\"\n\
+         while [ ! -e stuck ]; do sleep 0.1; done\nrm words stuck\nsystemd-notify WATCHDOG=trigger\nexec sleep 1000\n",
+    );
+    lab.done(&["install", "till", "--wrap", "--", "/usr/local/bin/till"]);
+    lab.done(&["start", "till"]);
+    let says = |text: &str| (lab.show("till.service", "StatusText") == text).then_some(());
+    wait_for("it is ready", || says("The program is ready"));
+    lab.run(&["touch", "/var/lib/till/words"]);
+    wait_for("its own words", || says("three orders wait"));
+    lab.run(&["touch", "/var/lib/till/stuck"]);
+    wait_for("another, after it said that it is stuck", || says("The program is ready"));
+    let hangs = ["journalctl", "--no-pager", "-o", "cat", "-u", "till.service", "LIFESIGN_EVENT=22"];
+    assert_eq!(lab.run(&hangs).lines().count(), 1);
+    lab.done(&["stop", "till"]);
+    assert_eq!(lab.show("till.service", "Result"), "success");
 }

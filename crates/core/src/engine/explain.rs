@@ -324,16 +324,16 @@ impl Engine {
             let text = "It is never restarted: it has no unit.".to_owned();
             return facts.add(about, "restart-no-unit", &[], text);
         }
+        if let Some(why) = service.remedy.refusal() {
+            let text = format!("The last try was refused and used up no budget: {why}.");
+            facts.add(about, "restart-refused", &[("why", why.to_owned())], text);
+        }
         let Some(spec) = &service.spec.restart else {
             let text = "It is never restarted by itself: its configuration has no restart.".to_owned();
             return facts.add(about, "restart-off", &[], text);
         };
         let budget = budget_words(spec);
         let attempt = service.remedy.attempts.to_string();
-        if let Some(why) = service.remedy.refusal() {
-            let text = format!("The last try was refused and used up no budget: {why}.");
-            facts.add(about, "restart-refused", &[("why", why.to_owned())], text);
-        }
         match &service.remedy.step {
             Step::Idle => {
                 let used = service.remedy.used(now, spec.window).to_string();

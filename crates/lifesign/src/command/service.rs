@@ -1,5 +1,8 @@
 //! `lifesign service`: install, uninstall, start, stop, status, grant.
 
+mod environment;
+mod rights;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,8 +58,14 @@ fn failure(error: ServiceError) -> Failure {
 
 fn install(what: &Install, lang: Lang, json: bool) -> Result<(), Failure> {
     let definition = if what.wrap { wrapped(what)? } else { own(what)? };
-    let steps = service::install(&definition, mode(what.dry_run)).map_err(failure)?;
+    let mut steps = service::install(&definition, mode(what.dry_run)).map_err(failure)?;
+    if !what.wrap {
+        steps.extend(rights::by_pattern(what)?);
+    }
     show(&steps, lang, json);
+    if !json && definition.agent.is_some() {
+        rights::explain(what, lang);
+    }
     if !json && !what.dry_run {
         print::line("");
         let name = definition.name;
@@ -94,7 +103,8 @@ fn recovery(wanted: &Recover) -> Recovery {
 fn own(what: &Install) -> Result<Definition, Failure> {
     let file = absolute(&what.config)?;
     // A wrong configuration is told here, not by a service that does not start.
-    let loaded = super::load_configuration(&file, what.env.as_deref())?;
+    let environment_file = what.environment_file.as_deref().map(absolute).transpose()?;
+    let loaded = environment::load(&file, what.env.as_deref(), environment_file.as_deref())?;
     let config = &loaded.config;
     let beside = file.parent().map(|folder| folder.join("data"));
     let is_default = beside.as_ref() == Some(&config.server.data_dir);
@@ -104,7 +114,8 @@ fn own(what: &Install) -> Result<Definition, Failure> {
         Role::Up | Role::Server => up::refuse_remote_agent(config)?,
         Role::Agent => drop(up::agent::check(config, &data_dir)?),
     }
-    let writes = written_by(config, &data_dir)?;
+    let agent = (what.role != Role::Server).then(|| agent(config)).transpose()?;
+    let writes = written_by(config, agent.as_ref(), &data_dir)?;
     let mut argv = vec![executable()?];
     argv.extend(service_main::command_of(&what.name, what.role));
     argv.extend(["-c".to_owned(), text(&file)?]);
@@ -125,10 +136,23 @@ fn own(what: &Install) -> Result<Definition, Failure> {
         data_dir,
         reads: read_by(&file, what.env.as_deref()),
         writes,
-        controls: controlled(config),
-        kind: kind(config),
         recovery: recovery(&what.recover),
+        controls: rights::of(what, config),
+        kind: kind(what.role, config),
+        programs: what.processes,
+        agent,
+        environment_file,
     })
+}
+
+/// What its agent needs of the system.
+fn agent(config: &Configuration) -> Result<service::Agent, Failure> {
+    let local = &config.agent.local;
+    let writers = match local.writers.as_str() {
+        "owner" | "everyone" => None,
+        group => Some(group.to_owned()),
+    };
+    Ok(service::Agent { dir: local.dir.as_deref().map(absolute).transpose()?, writers })
 }
 
 /// The configuration's own files. Secrets in files of their own are for their owners to share.
@@ -141,29 +165,27 @@ fn read_by(file: &Path, env: Option<&str>) -> Vec<PathBuf> {
     std::iter::once(file.to_owned()).chain(overlay).collect()
 }
 
-/// The folder of the log file, unless that is in the data folder anyway.
-fn written_by(config: &Configuration, data_dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let Some(log) = &config.log.file else { return Ok(Vec::new()) };
-    let log = absolute(log)?;
-    let folder = log.parent().filter(|folder| !folder.starts_with(data_dir));
-    Ok(folder.map(Path::to_owned).into_iter().collect())
+/// The folders of the log file and of the local ways, unless they are in the data folder anyway, or (Linux) systemd
+/// makes them.
+fn written_by(
+    config: &Configuration,
+    agent: Option<&service::Agent>,
+    data_dir: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut folders = Vec::new();
+    if let Some(log) = &config.log.file {
+        folders.extend(absolute(log)?.parent().map(Path::to_owned));
+    }
+    let is_by_systemd = |dir: &Path| cfg!(unix) && dir.starts_with("/run");
+    folders.extend(agent.and_then(|agent| agent.dir.clone()).filter(|dir| !is_by_systemd(dir)));
+    folders.retain(|folder| !folder.starts_with(data_dir));
+    Ok(folders)
 }
 
-/// What lifesign restarts by itself, and so must be able to start and stop.
-fn controlled(config: &Configuration) -> Vec<String> {
-    let restarted = config.services.iter().filter(|service| service.keys.restart.is_some());
-    restarted
-        .filter_map(|service| match service.keys.unit.as_ref()? {
-            Unit::Systemd(name) if cfg!(unix) => Some(name.clone()),
-            Unit::Scm(name) if cfg!(windows) => Some(name.clone()),
-            Unit::Systemd(_) | Unit::Scm(_) | Unit::Process(_) => None,
-        })
-        .collect()
-}
-
-fn kind(config: &Configuration) -> Kind {
-    let hosts = config.services.iter().any(|service| matches!(service.keys.unit, Some(Unit::Process(_))));
-    if hosts { Kind::Host } else { Kind::Monitor }
+/// What runs under it here: programs of its own, or none.
+fn kind(role: Role, config: &Configuration) -> Kind {
+    let hosts = rights::here(config).any(|service| matches!(service.keys.unit, Some(Unit::Process(_))));
+    if hosts && role == Role::Up { Kind::Host } else { Kind::Monitor }
 }
 
 /// Any program as a service.
@@ -203,6 +225,9 @@ fn wrapped(what: &Install) -> Result<Definition, Failure> {
         controls: Vec::new(),
         kind: Kind::Wrapper,
         recovery: recovery(&what.recover),
+        programs: None,
+        agent: None,
+        environment_file: None,
     })
 }
 

@@ -10,6 +10,8 @@ pub mod hosts;
 pub mod mailbox;
 #[cfg(target_os = "linux")]
 pub mod mounts;
+#[cfg(target_os = "linux")]
+pub mod system_lab;
 pub mod trap;
 
 use std::io::{BufRead, BufReader, Read, Write};

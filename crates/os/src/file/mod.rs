@@ -19,11 +19,24 @@ pub const LOCK_FILE: &str = "lifesign.lock";
 /// # Errors
 /// When the directory is missing or may not be written; the old content is then untouched.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, |_| Ok(()))
+}
+
+/// The same, readable by all (mode 0644) from the moment it stands at `path`: whoever watches the folder, as polkit
+/// does, reads it at once and never again.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    replace(path, bytes, |file| file.set_permissions(std::fs::Permissions::from_mode(0o644)))
+}
+
+fn replace(path: &Path, bytes: &[u8], open_up: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);
     let written = imp::create_private(&draft).and_then(|mut file| {
         file.write_all(bytes)?;
+        open_up(&file)?;
         file.sync_all()?;
         drop(file);
         imp::replace(&draft, path)

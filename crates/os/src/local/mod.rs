@@ -40,6 +40,8 @@ mod imp;
 
 pub use changes::Changes;
 pub use imp::Page;
+#[cfg(target_os = "linux")]
+pub(crate) use imp::group_number;
 pub use udp::{Secrets, udp};
 
 /// Largest letter, in bytes.

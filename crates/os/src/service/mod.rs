@@ -91,12 +91,29 @@ pub struct Definition {
     /// Further folders it writes to, absolute: that of its log file. Made for the account alone when missing; one that
     /// is there keeps its owner and its rights.
     pub writes: Vec<PathBuf>,
-    /// Units or services it may start and stop.
+    /// Units or services it may start and stop. On Linux also patterns of services: `*` stands for any letters, and
+    /// what fits a pattern that begins with `!` is left out of the others.
     pub controls: Vec<String>,
     /// What it runs.
     pub kind: Kind,
     /// When the system starts it again.
     pub recovery: Recovery,
+    /// Whether to leave room for programs of its own ([`Kind::Host`]) although `kind` asks for none; `None`: as the last
+    /// installation said. Only Linux has such a sandbox.
+    pub programs: Option<bool>,
+    /// What the agent in it needs; `None`: there is no agent in it.
+    pub agent: Option<Agent>,
+    /// A file of environment variables, `NAME=VALUE` a line, that the manager reads for it (Linux).
+    pub environment_file: Option<PathBuf>,
+}
+
+/// What an agent needs that hears programs of this host, and keeps what dying units leave in the system's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Agent {
+    /// The folder of its local ways; `None`: the system's own place for it.
+    pub dir: Option<PathBuf>,
+    /// The group whose members may write there, beside its own user.
+    pub writers: Option<String>,
 }
 
 /// Whether to change anything.
@@ -260,6 +277,20 @@ pub fn grant(name: &str, units: &[String], mode: Mode) -> Result<Vec<Step>, Serv
     imp::grant(name, units, mode)
 }
 
+/// What an administrator types to let the service that this process is (else the usual one) control `unit`.
+pub(crate) fn grant_command(unit: &str) -> String {
+    let quoted = if unit.chars().all(|c| c.is_ascii_alphanumeric() || "@._-:".contains(c)) {
+        unit.to_owned()
+    } else if cfg!(windows) {
+        format!("\"{unit}\"")
+    } else {
+        format!("'{unit}'")
+    };
+    let name = imp::own_name().filter(|name| name != "lifesign");
+    let name = name.map(|name| format!(" --name {name}")).unwrap_or_default();
+    format!("lifesign service grant {quoted} --apply{name}")
+}
+
 /// Where a service of this name keeps its data when nobody says otherwise.
 pub fn default_data_dir(name: &str) -> PathBuf {
     imp::default_data_dir(name)
@@ -312,7 +343,9 @@ fn check(definition: &Definition) -> Result<(), ServiceError> {
     }
     let paths = std::iter::once(std::path::Path::new(program))
         .chain([definition.data_dir.as_path()])
-        .chain(definition.reads.iter().chain(&definition.writes).map(PathBuf::as_path));
+        .chain(definition.reads.iter().chain(&definition.writes).map(PathBuf::as_path))
+        .chain(definition.environment_file.as_deref())
+        .chain(definition.agent.iter().filter_map(|agent| agent.dir.as_deref()));
     for path in paths {
         if !path.is_absolute() {
             return Err(ServiceError::Invalid(format!("{} is not an absolute path", path.display())));
@@ -323,7 +356,8 @@ fn check(definition: &Definition) -> Result<(), ServiceError> {
         }
     }
     let texts = [&definition.display_name, &definition.description].into_iter().chain(&definition.argv);
-    for text in texts.chain(&definition.controls) {
+    let writers = definition.agent.iter().filter_map(|agent| agent.writers.as_ref());
+    for text in texts.chain(&definition.controls).chain(writers) {
         if text.chars().any(char::is_control) {
             return Err(ServiceError::Invalid(format!("{text:?} holds a control character")));
         }
@@ -361,6 +395,9 @@ mod tests {
             controls: Vec::new(),
             kind: Kind::Monitor,
             recovery: Recovery::default(),
+            programs: None,
+            agent: None,
+            environment_file: None,
         }
     }
 
@@ -387,6 +424,14 @@ mod tests {
         assert_eq!(remove_made(&made, true, Mode::Apply).unwrap().len(), 2);
         assert!(!log.exists() && !data.exists() && shared.exists());
         assert!(remove_made(&made, true, Mode::Apply).unwrap().is_empty(), "nothing left is no error");
+    }
+
+    #[test]
+    fn the_command_that_grants_a_right_can_be_typed_as_it_stands() {
+        let plain = grant_command("orders.service");
+        assert!(plain.starts_with("lifesign service grant orders.service --apply"), "{plain}");
+        let odd = grant_command("MSSQL$X");
+        assert!(odd.contains("\"MSSQL$X\"") || odd.contains("'MSSQL$X'"), "{odd}");
     }
 
     #[test]

@@ -18,10 +18,17 @@ mod obstacle;
 mod systemd;
 
 pub(super) use systemd::Pulse;
-use systemd::{Link, Session, Watcher, full_name, means_not_found};
+pub(crate) use systemd::full_name;
+use systemd::{Link, Session, Watcher, means_not_found};
 
 pub(super) const KIND: &str = "systemd";
 pub(super) const LIST_COMMAND: &str = "systemctl list-unit-files";
+
+/// What systemd answers whoever has not the right, without and with polkit.
+const DENIALS: [&str; 2] = [
+    "org.freedesktop.DBus.Error.AccessDenied",
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+];
 
 /// How long [`Manager::look`] waits for a first connection.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -337,6 +344,9 @@ fn refusal(name: &str, error: &zbus::Error) -> UnitError {
         return UnitError::NotFound { name };
     }
     match error {
+        zbus::Error::MethodError(refusal, why, _) if DENIALS.contains(&refusal.as_str()) => {
+            UnitError::Denied { name, why: why.clone().unwrap_or_else(|| error.to_string()) }
+        }
         zbus::Error::MethodError(_, why, _) => {
             UnitError::Failed { name, why: why.clone().unwrap_or_else(|| error.to_string()) }
         }

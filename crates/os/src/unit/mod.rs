@@ -23,6 +23,8 @@ pub(crate) use vitals::Vitals;
 #[cfg_attr(windows, path = "windows.rs")]
 mod imp;
 
+#[cfg(target_os = "linux")]
+pub(crate) use imp::full_name;
 use info::{ListChange, Listed, UnitInfo};
 
 /// How often a watched unit is looked at although nothing was heard: the bound on how long a lost
@@ -57,7 +59,7 @@ pub enum UnitError {
         name: String,
     },
     /// lifesign has not the right to do this.
-    #[error("not allowed to control unit {name:?}: {why}")]
+    #[error("not allowed to control unit {name:?}: {why}; give lifesign the right: {command}", command = crate::service::grant_command(name))]
     Denied {
         /// The unit.
         name: String,

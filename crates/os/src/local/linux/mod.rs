@@ -43,7 +43,7 @@ fn admit(path: &Path, access: &Access, [owner, group, everyone]: [u32; 3]) -> io
 }
 
 /// The number of a group by its name, or the number itself.
-fn group_number(name: &str) -> io::Result<u32> {
+pub(crate) fn group_number(name: &str) -> io::Result<u32> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }

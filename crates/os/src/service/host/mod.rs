@@ -354,7 +354,19 @@ pub fn run<F>(name: &str, body: F) -> std::io::Result<u8>
 where
     F: FnOnce(Host) -> u8 + Send + 'static,
 {
+    #[cfg(windows)]
+    // Only the first counts: a process is one service.
+    let _ = NAME.set(name.to_owned());
     imp::run(name, Box::new(body))
+}
+
+#[cfg(windows)]
+static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+
+/// What the service manager calls this process; `None`: it has not started it.
+#[cfg(windows)]
+pub(crate) fn name() -> Option<String> {
+    NAME.get().cloned()
 }
 
 type Body = Box<dyn FnOnce(Host) -> u8 + Send>;

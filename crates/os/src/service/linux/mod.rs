@@ -29,8 +29,12 @@ const USERS: &str = "/etc/sysusers.d";
 /// The first line of every file of ours; only such files are replaced or removed.
 const MARK: &str = "Written by `lifesign service install`";
 /// Begins a line that names a folder which the installation made. It stands in the file that declares the user, which
-/// stays as long as the user and the data do; in the unit where the user is not ours.
+/// stays as long as the user and the data do.
 const MADE: &str = "# Made: ";
+/// Begins a line there that names a user of whom the folders are, and who is not ours.
+const FOR: &str = "# For: ";
+/// The group that may read the journal (`systemd-journald(8)`).
+const JOURNAL: &str = "systemd-journal";
 /// Places that a service with `ProtectHome=` and `PrivateTmp=` does not see.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
@@ -38,20 +42,22 @@ pub(super) fn default_data_dir(name: &str) -> PathBuf {
     Path::new("/var/lib").join(name)
 }
 
+/// The unit this process runs as: the last part of its control group.
+pub(super) fn own_name() -> Option<String> {
+    let group = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let last = group.lines().last()?.rsplit('/').next()?;
+    last.strip_suffix(".service").map(str::to_owned)
+}
+
 pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, ServiceError> {
     refuse_hidden(definition)?;
     need_root("installing a service", mode)?;
+    let groups = groups(definition)?;
     let name = &definition.name;
     let account = account(definition);
     let mut steps = Vec::new();
-    let made = folders_made(definition, recorded(name));
-    let made: String = made.iter().map(|folder| format!("{MADE}{}\n", folder.display())).collect();
-    if let Account::Own(user) = &account {
-        let path = Path::new(USERS).join(format!("{name}.conf"));
-        // Not the display name: quotes and `%` mean something in this file.
-        let text = format!("# {MARK}.\nu {user} - \"The service {name}\" /nonexistent -\n{made}");
-        steps.push(write(&path, &text, mode)?);
-        steps.push(make_user(user, &path, mode)?);
+    if let Some(user) = account.name() {
+        steps.extend(declare(definition, &account, user, mode)?);
     }
     if definition.data_dir != default_data_dir(name)
         && let Some(user) = account.name()
@@ -71,12 +77,15 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     {
         steps.push(write_rule(name, user, &definition.controls, mode)?);
     }
-    let mut unit = unit_file::unit(definition, &account);
-    if let Account::Given(_) = &account {
-        unit.push_str(&made);
+    let service = Path::new(UNITS).join(format!("{name}.service"));
+    let mut definition = definition.clone();
+    if definition.programs.is_none() {
+        definition.programs =
+            std::fs::read_to_string(&service).ok().and_then(|text| unit_file::programs(&text));
     }
+    let definition = &definition;
     let timer = Path::new(UNITS).join(format!("{name}.timer"));
-    steps.push(write(&Path::new(UNITS).join(format!("{name}.service")), &unit, mode)?);
+    steps.push(write(&service, &unit_file::unit(definition, &account, &groups), mode)?);
     if definition.start == StartType::Delayed {
         steps.push(write(&timer, &unit_file::timer(definition), mode)?);
     } else if timer.exists() {
@@ -91,19 +100,90 @@ pub(super) fn install(definition: &Definition, mode: Mode) -> Result<Vec<Step>, 
     Ok(steps)
 }
 
+/// Declares the user, and writes down which folders the installation makes. Where the user is not ours, an earlier
+/// declaration stays, as that user may still be there.
+fn declare(
+    definition: &Definition,
+    account: &Account,
+    user: &str,
+    mode: Mode,
+) -> Result<Vec<Step>, ServiceError> {
+    let name = &definition.name;
+    let path = Path::new(USERS).join(format!("{name}.conf"));
+    let made = folders_made(definition, recorded(name));
+    let before = std::fs::read_to_string(&path).ok();
+    let mut text = format!("# {MARK}.\n");
+    let declared = before.as_deref().and_then(declared_user);
+    let own = match account {
+        // One that is there undeclared was made by others, and is not ours to remove some day.
+        Account::Own(user) if declared.as_ref() == Some(user) || user_id(user).is_none() => {
+            Some(user.clone())
+        }
+        Account::Own(_) | Account::Given(_) | Account::Dynamic => declared,
+    };
+    if let Some(own) = &own {
+        // Not the display name: quotes and `%` mean something in this file.
+        text.push_str(&format!("u {own} - \"The service {name}\" /nonexistent -\n"));
+    }
+    let mut others: Vec<&str> = before.iter().flat_map(|text| lines_of(text, FOR)).collect();
+    if own.as_deref() != Some(user) {
+        others.push(user);
+    }
+    others.sort_unstable();
+    others.dedup();
+    others.iter().for_each(|user| text.push_str(&format!("{FOR}{user}\n")));
+    made.iter().for_each(|folder| text.push_str(&format!("{MADE}{}\n", folder.display())));
+    let mut steps = vec![write(&path, &text, mode)?];
+    if let Account::Own(user) = account {
+        steps.push(make_user(user, &path, mode)?);
+    }
+    Ok(steps)
+}
+
+/// What stands behind `begin` in the lines of a file of ours.
+fn lines_of<'t>(text: &'t str, begin: &'t str) -> impl Iterator<Item = &'t str> {
+    text.lines().filter_map(move |line| line.strip_prefix(begin))
+}
+
+/// The groups of which the service is a member besides its own.
+fn groups(definition: &Definition) -> Result<Vec<String>, ServiceError> {
+    let Some(agent) = &definition.agent else { return Ok(Vec::new()) };
+    let mut groups = Vec::new();
+    // A machine without it has no journal that others may read.
+    if crate::local::group_number(JOURNAL).is_ok() {
+        groups.push(JOURNAL.to_owned());
+    }
+    if let Some(writers) = &agent.writers {
+        crate::local::group_number(writers).map_err(|error| {
+            ServiceError::Invalid(format!(
+                "`agent.local.writers`: {error}; make it: groupadd --system {writers}"
+            ))
+        })?;
+        groups.push(writers.clone());
+    }
+    Ok(groups)
+}
+
 pub(super) fn uninstall(name: &str, purge: bool, mode: Mode) -> Result<Vec<Step>, ServiceError> {
     need_root("removing a service", mode)?;
     let service = Path::new(UNITS).join(format!("{name}.service"));
     let timer = Path::new(UNITS).join(format!("{name}.timer"));
     let rule = rule_file(name);
     let users = Path::new(USERS).join(format!("{name}.conf"));
-    let user = std::fs::read_to_string(&users).ok().and_then(|text| declared_user(&text));
+    let declared = std::fs::read_to_string(&users).unwrap_or_default();
+    let user = declared_user(&declared);
     let runs_as = std::fs::read_to_string(&service).ok().and_then(|text| unit_file::user(&text));
-    let owner = user.as_deref().or(runs_as.as_deref()).and_then(user_id);
+    let owners: Vec<u32> = user
+        .iter()
+        .chain(&runs_as)
+        .map(String::as_str)
+        .chain(lines_of(&declared, FOR))
+        .filter_map(user_id)
+        .map(|(uid, _)| uid)
+        .collect();
     // One that was given to somebody else is no longer the service's.
-    let is_its_own = |folder: &PathBuf| {
-        owner.is_some_and(|(uid, _)| std::fs::metadata(folder).is_ok_and(|meta| meta.uid() == uid))
-    };
+    let is_its_own =
+        |folder: &PathBuf| std::fs::metadata(folder).is_ok_and(|meta| owners.contains(&meta.uid()));
     let made: Vec<PathBuf> = recorded(name).into_iter().filter(is_its_own).collect();
     let mut steps = Vec::new();
     let mut units = false;
@@ -138,12 +218,17 @@ pub(super) fn uninstall(name: &str, purge: bool, mode: Mode) -> Result<Vec<Step>
         if users.exists() {
             steps.push(remove(&users, mode)?);
         }
-    } else if let Some(user) = user {
+    } else {
         let data = default_data_dir(name);
-        steps.push(Step::new(
-            format!("keep {} and the user {user}, who owns it; --purge removes both", data.display()),
-            Outcome::Unchanged,
-        ));
+        let keep = match user {
+            Some(user) => Some(format!(
+                "keep {} and the user {user}, who owns it; --purge removes both",
+                data.display()
+            )),
+            None if data.exists() => Some(format!("keep {}; --purge removes it", data.display())),
+            None => None,
+        };
+        steps.extend(keep.map(|keep| Step::new(keep, Outcome::Unchanged)));
     }
     Ok(steps)
 }
@@ -323,10 +408,7 @@ fn recorded(name: &str) -> Vec<PathBuf> {
         [Path::new(USERS).join(format!("{name}.conf")), Path::new(UNITS).join(format!("{name}.service"))];
     let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
     let ours = texts.filter(|text| text.contains(MARK));
-    ours.flat_map(|text| {
-        text.lines().filter_map(|line| line.strip_prefix(MADE)).map(PathBuf::from).collect::<Vec<_>>()
-    })
-    .collect()
+    ours.flat_map(|text| lines_of(&text, MADE).map(PathBuf::from).collect::<Vec<_>>()).collect()
 }
 
 fn declared_user(sysusers: &str) -> Option<String> {
@@ -389,8 +471,7 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    crate::file::write_private(path, text.as_bytes())?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+    crate::file::write_public(path, text.as_bytes())
 }
 
 fn remove(path: &Path, mode: Mode) -> Result<Step, ServiceError> {
@@ -482,15 +563,10 @@ fn write_rule(name: &str, user: &str, units: &[String], mode: Mode) -> Result<St
     let path = rule_file(name);
     let mut all: Vec<String> =
         std::fs::read_to_string(&path).map(|text| polkit::units(&text)).unwrap_or_default();
-    all.extend(units.iter().map(|unit| with_suffix(unit)));
+    all.extend(units.iter().map(|unit| polkit::written(unit)));
     all.sort();
     all.dedup();
     write(&path, &polkit::rule(user, &all), mode)
-}
-
-/// `orders` is `orders.service` to systemd.
-fn with_suffix(unit: &str) -> String {
-    if unit.contains('.') { unit.to_owned() } else { format!("{unit}.service") }
 }
 
 fn enable(name: &str, start: StartType, mode: Mode) -> Result<Vec<Step>, ServiceError> {
@@ -571,6 +647,7 @@ fn user_id(name: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Agent;
     use super::*;
 
     fn definition() -> Definition {
@@ -587,6 +664,9 @@ mod tests {
             controls: vec!["orders.service".to_owned()],
             kind: Kind::Monitor,
             recovery: super::super::Recovery::default(),
+            programs: None,
+            agent: None,
+            environment_file: None,
         }
     }
 
@@ -618,6 +698,14 @@ mod tests {
             let refused = install(&definition, Mode::DryRun).unwrap_err().to_string();
             assert!(refused.contains("does not see") && refused.contains("/usr/local/bin"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_group_of_writers_that_is_not_there_is_refused_with_the_command_that_makes_it() {
+        let mut definition = definition();
+        definition.agent = Some(Agent { dir: None, writers: Some("no-such-group".to_owned()) });
+        let refused = install(&definition, Mode::DryRun).unwrap_err().to_string();
+        assert!(refused.contains("groupadd --system no-such-group"), "{refused}");
     }
 
     #[test]

@@ -2,11 +2,20 @@
 //!
 //! What is left open, and why, stands in the unit itself, where an administrator asks.
 
+use std::path::Path;
+
 use super::super::{Definition, Kind, StartType};
 use super::{Account, MARK, default_data_dir};
 
-/// The service unit.
-pub(super) fn unit(definition: &Definition, account: &Account) -> String {
+/// Where systemd makes a folder for a service at each start.
+const RUNTIME: &str = "/run";
+/// Begins the line that says what `--processes` said.
+const PROGRAMS: &str = "# Programs of its own (--processes): ";
+
+/// The service unit. `groups`: of which its user is a member besides.
+pub(super) fn unit(definition: &Definition, account: &Account, groups: &[String]) -> String {
+    let kind = definition.kind;
+    let kind = if definition.programs == Some(true) && kind == Kind::Monitor { Kind::Host } else { kind };
     let mut lines = vec![format!("# {MARK}; own changes belong into `systemctl edit {}`.", definition.name)];
     macro_rules! put { ($($args:tt)+) => { lines.push(format!($($args)+)) } }
 
@@ -25,12 +34,15 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
     put!("[Service]");
     put!("Type=notify");
     put!("NotifyAccess=main");
+    if let Some(file) = &definition.environment_file {
+        put!("EnvironmentFile={}", one_line(&file.display().to_string()));
+    }
     put!("ExecStart={}", definition.argv.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "));
-    if definition.kind != Kind::Wrapper {
+    if kind != Kind::Wrapper {
         put!("ExecReload=/bin/kill -HUP $MAINPID");
     }
     lines.extend(restarts);
-    if definition.kind != Kind::Wrapper {
+    if kind != Kind::Wrapper {
         put!("# 2: the configuration is wrong, and starting again does not mend it.");
         put!("RestartPreventExitStatus=2");
     }
@@ -38,7 +50,10 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
     put!("WatchdogSec=30s");
     put!("TimeoutStartSec=90s");
     put!("TimeoutStopSec=60s");
-    if definition.kind != Kind::Monitor {
+    if let Some(programs) = definition.programs {
+        put!("{PROGRAMS}{}", if programs { "yes" } else { "no" });
+    }
+    if kind != Kind::Monitor {
         put!("# A supervised program outlives a stop of its supervisor, and the next one adopts it.");
         put!("KillMode=process");
     }
@@ -46,6 +61,16 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
     match account {
         Account::Own(user) | Account::Given(user) => put!("User={user}"),
         Account::Dynamic => put!("DynamicUser=yes"),
+    }
+    if !groups.is_empty() {
+        put!("# To read what dying units leave in the journal, and to let the writers of heartbeats in.");
+        put!("SupplementaryGroups={}", groups.join(" "));
+    }
+    if let Some(folder) = runtime_directory(definition) {
+        put!("# Sockets and shared memory of heartbeats. lifesign itself lets in whoever may write.");
+        put!("RuntimeDirectory={}", quote(&folder));
+        put!("RuntimeDirectoryMode=0711");
+        put!("RuntimeDirectoryPreserve=restart");
     }
     let data = &definition.data_dir;
     if *data == default_data_dir(&definition.name) {
@@ -61,14 +86,32 @@ pub(super) fn unit(definition: &Definition, account: &Account) -> String {
     put!("UMask=0077");
     put!("LimitNOFILE=65536");
     put!("");
-    for sandbox in sandbox(definition.kind) {
+    for sandbox in sandbox(kind) {
         put!("{sandbox}");
+    }
+    if kind == Kind::Monitor && definition.agent.as_ref().is_some_and(|agent| agent.writers.is_some()) {
+        put!(
+            "# Its own sockets it gives to the group of writers; without a capability it can give nothing else away."
+        );
+        put!("SystemCallFilter=@chown");
     }
     put!("");
     put!("[Install]");
     put!("WantedBy=multi-user.target");
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// The folder of local ways as systemd makes it, below its own place; `None`: it lies somewhere else.
+fn runtime_directory(definition: &Definition) -> Option<String> {
+    let Some(dir) = &definition.agent.as_ref()?.dir else { return Some(definition.name.clone()) };
+    let below = dir.strip_prefix(RUNTIME).ok().filter(|below| *below != Path::new(""))?;
+    below.to_str().map(str::to_owned)
+}
+
+/// What `--processes` said when this unit was written.
+pub(super) fn programs(unit: &str) -> Option<bool> {
+    unit.lines().find_map(|line| line.strip_prefix(PROGRAMS)).map(|word| word == "yes")
 }
 
 /// What the service may not do. See `systemd.exec(5)`; `systemd-analyze security` scores it.
@@ -151,6 +194,7 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::Agent;
     use super::*;
 
     fn definition(kind: Kind, start: StartType) -> Definition {
@@ -169,13 +213,16 @@ mod tests {
             controls: Vec::new(),
             kind,
             recovery: super::super::super::Recovery::default(),
+            programs: None,
+            agent: None,
+            environment_file: None,
         }
     }
 
     #[test]
     fn a_monitor_is_shut_in_and_a_host_of_programs_leaves_them_room() {
         let own = Account::Own("lifesign".to_owned());
-        let monitor = unit(&definition(Kind::Monitor, StartType::Auto), &own);
+        let monitor = unit(&definition(Kind::Monitor, StartType::Auto), &own, &[]);
         for line in [
             "Type=notify",
             "WatchdogSec=30s",
@@ -190,14 +237,45 @@ mod tests {
             assert!(monitor.lines().any(|written| written == line), "{line} is missing in\n{monitor}");
         }
         assert!(!monitor.contains("KillMode"), "{monitor}");
-        let host = unit(&definition(Kind::Host, StartType::Auto), &own);
+        let host = unit(&definition(Kind::Host, StartType::Auto), &own, &[]);
         assert!(host.contains("KillMode=process") && !host.contains("\nMemoryDenyWriteExecute"), "{host}");
         assert_eq!(user(&host).as_deref(), Some("lifesign"));
     }
 
     #[test]
+    fn an_agent_hears_where_its_configuration_says_and_keeps_room_for_programs_when_asked() {
+        let own = Account::Own("lifesign".to_owned());
+        let mut definition = definition(Kind::Monitor, StartType::Auto);
+        let has = |text: &str, line: &str| text.lines().any(|written| written == line);
+        assert!(
+            !unit(&definition, &own, &[]).contains("RuntimeDirectory"),
+            "a server alone hears nobody here"
+        );
+
+        definition.agent = Some(Agent::default());
+        let text = unit(&definition, &own, &["systemd-journal".to_owned(), "beating".to_owned()]);
+        assert!(
+            has(&text, "RuntimeDirectory=lifesign") && has(&text, "RuntimeDirectoryPreserve=restart"),
+            "{text}"
+        );
+        assert!(has(&text, "SupplementaryGroups=systemd-journal beating"), "{text}");
+        assert_eq!(programs(&text), None);
+        for (dir, runtime) in [("/run/beats/here", Some("beats/here")), ("/srv/beats", None)] {
+            definition.agent = Some(Agent { dir: Some(dir.into()), writers: None });
+            assert_eq!(runtime_directory(&definition).as_deref(), runtime);
+        }
+
+        definition.programs = Some(true);
+        let text = unit(&definition, &own, &[]);
+        assert!(has(&text, "KillMode=process") && !has(&text, "MemoryDenyWriteExecute=yes"), "{text}");
+        assert_eq!(programs(&text), Some(true));
+        definition.programs = Some(false);
+        assert_eq!(programs(&unit(&definition, &own, &[])), Some(false));
+    }
+
+    #[test]
     fn a_disabled_unit_refuses_to_be_started_by_hand_and_a_wrapped_one_has_a_dynamic_user() {
-        let disabled = unit(&definition(Kind::Wrapper, StartType::Disabled), &Account::Dynamic);
+        let disabled = unit(&definition(Kind::Wrapper, StartType::Disabled), &Account::Dynamic, &[]);
         assert!(
             disabled.contains("\nRefuseManualStart=yes\n") && disabled.contains("\nDynamicUser=yes\n"),
             "{disabled}"

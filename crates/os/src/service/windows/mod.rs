@@ -51,6 +51,11 @@ pub(super) fn default_data_dir(name: &str) -> PathBuf {
     if name == "lifesign" { base.join("data") } else { base.join(name) }
 }
 
+/// The service this process runs as. The manager tells its name only to the process's main function.
+pub(super) fn own_name() -> Option<String> {
+    super::host::name()
+}
+
 /// Like `default_data_dir`, and the account that a service gets.
 fn account(definition: &Definition) -> String {
     definition.account.clone().unwrap_or_else(|| format!(r"NT SERVICE\{}", definition.name))

@@ -58,10 +58,7 @@ impl ScmError {
     fn words(self) -> &'static str {
         match self.0 {
             ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND => "the service's program file is missing",
-            ERROR_ACCESS_DENIED => {
-                "access denied; give lifesign's account the right in the service's security descriptor \
-                 (`sc sdset`), or run lifesign as LocalSystem"
-            }
+            ERROR_ACCESS_DENIED => "access denied",
             ERROR_DEPENDENT_SERVICES_RUNNING => "services that depend on it are running; stop them first",
             ERROR_INVALID_SERVICE_CONTROL => "the service accepts no stop",
             ERROR_SERVICE_REQUEST_TIMEOUT => "the service did not answer the service control manager in time",
