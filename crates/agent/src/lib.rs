@@ -24,6 +24,7 @@ mod agent;
 mod assignment;
 mod check;
 pub mod enrol;
+pub mod event_id;
 mod facts;
 mod figures;
 mod host;

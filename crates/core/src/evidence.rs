@@ -200,6 +200,44 @@ pub struct UnitFacts {
     pub needed_by: Vec<String>,
     /// The OS's own recovery policy in its own words; `None` where the OS offers none.
     pub recovery: Option<String>,
+    /// What it runs, without what looks like a secret; empty where the OS does not say.
+    #[serde(default)]
+    pub program: String,
+    /// As whom; empty where the unit names nobody.
+    #[serde(default)]
+    pub account: String,
+    /// What of all this somebody has changed while it was watched, and when that was last noticed.
+    #[serde(default)]
+    pub changed: Vec<(Setting, Wall)>,
+}
+
+/// A part of a unit's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// What it runs.
+    Program,
+    /// As whom.
+    Account,
+    /// When it is started.
+    Start,
+    /// What it needs to run.
+    Dependencies,
+    /// The OS's own recovery policy.
+    Recovery,
+}
+
+impl Setting {
+    /// The word for it: `program`, `account`, `start`, `dependencies`, `recovery`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Account => "account",
+            Self::Start => "start",
+            Self::Dependencies => "dependencies",
+            Self::Recovery => "recovery",
+        }
+    }
 }
 
 /// Why a probe failed. The verdict table tells a silent target from a wrong answer.

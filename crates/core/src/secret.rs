@@ -23,7 +23,7 @@ pub fn sounds_secret(key: &str) -> bool {
 }
 
 /// The lines of `text` with `***` for what looks like a secret.
-pub(crate) fn masked(text: &str) -> Vec<String> {
+pub fn masked(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut in_key = false;
     for line in text.lines() {

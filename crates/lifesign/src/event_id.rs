@@ -23,6 +23,8 @@ pub(crate) const WRAPPED_STARTED: u16 = 20;
 pub(crate) const WRAPPED_ENDED: u16 = 21;
 /// A wrapped program hangs.
 pub(crate) const WRAPPED_HANGS: u16 = 22;
+/// There is a new service, or a watched one is there again.
+pub(crate) const CREATED: u16 = lifesign_agent::event_id::CREATED;
 
 #[cfg(test)]
 mod tests {
@@ -43,6 +45,9 @@ mod tests {
             WRAPPED_STARTED,
             WRAPPED_ENDED,
             WRAPPED_HANGS,
+            CREATED,
+            lifesign_agent::event_id::DELETED,
+            lifesign_agent::event_id::RECONFIGURED,
             900,
             901,
         ];

@@ -204,3 +204,68 @@ fn what_is_discovered_follows_the_system_and_the_configuration() {
     let (code, said, error) = lifesign.cli(&["config", "check", file.to_str().unwrap()]);
     assert_eq!(code, 0, "{said}{error}");
 }
+
+/// A death after a change of the configuration is mostly a death by that change.
+#[test]
+fn a_service_that_somebody_changes_and_deletes_is_told_with_what_was_changed() {
+    use windows_service::service::{
+        ServiceAccess, ServiceDependency, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceType,
+    };
+    use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+
+    let service = Service::make("changed", "demand");
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("lifesign.log");
+    let configuration = format!(
+        r#"
+server: {{ listen: "127.0.0.1:0" }}
+log: {{ file: '{}' }}
+services: [ {{ id: shop, unit: {{ scm: "{}" }} }} ]
+"#,
+        log.display(),
+        service.name
+    );
+    let lifesign = Lifesign::start(dir.path(), &configuration);
+    let facts = || Some(lifesign.service("shop")["unit"]["facts"].clone()).filter(|facts| !facts.is_null());
+    let before = wait_for("the facts", facts);
+    assert_eq!((&before["changed"], &before["account"]), (&json!([]), &json!("LocalSystem")));
+    assert!(before["program"].as_str().unwrap().ends_with("test_service.exe\" normal"), "{before}");
+    // Wine's `sc` has no `config`.
+    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT).unwrap();
+    let opened = manager.open_service(&service.name, ServiceAccess::CHANGE_CONFIG).unwrap();
+    let changed = ServiceInfo {
+        name: (&service.name).into(),
+        display_name: (&service.name).into(),
+        service_type: ServiceType::OWN_PROCESS,
+        start_type: ServiceStartType::Disabled,
+        error_control: ServiceErrorControl::Normal,
+        executable_path: "C:\\shop.exe".into(),
+        launch_arguments: vec!["--token".into(), "abc".into()],
+        dependencies: vec![ServiceDependency::Service("RpcSs".into())],
+        account_name: Some("NT AUTHORITY\\LocalService".into()),
+        account_password: None,
+    };
+    opened.change_config(&changed).unwrap();
+    // Wine keeps the dependencies as they were.
+    let all = ["program", "account", "start"];
+    let after = wait_for("the change", || {
+        let facts = facts()?;
+        let whats: Vec<_> = facts["changed"].as_array()?.iter().map(|one| one["what"].clone()).collect();
+        (whats.len() >= 3 && whats[..3] == all).then_some(facts)
+    });
+    assert_eq!(after["program"], "C:\\shop.exe --token ***");
+    let event = |number: u16| {
+        let wanted = format!("event_id={number} ");
+        wait_for("the event", || {
+            std::fs::read_to_string(&log)
+                .unwrap()
+                .lines()
+                .find(|line| line.contains(&wanted))
+                .map(str::to_owned)
+        })
+    };
+    assert!(event(32).contains("program"), "{}", event(32));
+    drop(opened);
+    drop(service);
+    event(31);
+}

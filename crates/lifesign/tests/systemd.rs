@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
+use serde_json::json;
 use support::mailbox::Mailbox;
 use support::{Hook, Lifesign, free_port, kill_process, wait_for};
 
@@ -265,6 +266,56 @@ receivers: [ {{ name: mail, email: {{ to: [ops@example.com], smtp: "{}" }} }} ]
         assert!(mail.contains(part), "{part:?} is missing in {mail}");
     }
     assert!(!mail.contains("hunter2"), "{mail}");
+}
+
+/// A death after a change of the configuration is mostly a death by that change.
+#[test]
+fn a_unit_that_somebody_changes_deletes_and_brings_back_is_told_with_what_was_changed() {
+    let lab = Lab::start();
+    let dir = tempfile::tempdir().unwrap();
+    lab.unit("shop.service", "ExecStart=sleep 1000");
+    lab.unit("stock.service", "ExecStart=sleep 1000");
+    lab.systemctl(&["start", "shop.service"]);
+    let log = dir.path().join("lifesign.log");
+    let configuration = format!(
+        r#"
+server: {{ listen: "127.0.0.1:0" }}
+log: {{ file: {} }}
+services: [ {{ id: shop, unit: shop.service }} ]
+"#,
+        log.display()
+    );
+    let lifesign = Lifesign::start_with(dir.path(), &configuration, |command| {
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", lab.bus());
+    });
+    let facts = || Some(lifesign.service("shop")["unit"]["facts"].clone()).filter(|facts| !facts.is_null());
+    let before = wait_for("the facts", facts);
+    assert_eq!((&before["changed"], before["account"].as_str()), (&json!([]), Some("")));
+    assert!(before["program"].as_str().unwrap().ends_with("sleep 1000"), "{before}");
+    let changed = "ExecStart=sleep 1000 --token abc\nUser=root\nRestart=always\n[Unit]\nWants=stock.service";
+    lab.unit("shop.service", changed);
+    let after = wait_for("the change", || facts().filter(|facts| facts["changed"] != json!([])));
+    let whats: Vec<_> = after["changed"].as_array().unwrap().iter().map(|one| one["what"].clone()).collect();
+    assert_eq!(whats, ["program", "account", "dependencies", "recovery"]);
+    assert!(after["program"].as_str().unwrap().ends_with("--token ***"), "{after}");
+    let (_, said, _) = lifesign.cli(&["explain", "shop"]);
+    assert!(said.contains("Changed while it was watched: account (noticed "), "{said}");
+    let event = |number: u16| {
+        let wanted = format!("event_id={number} ");
+        wait_for("the event", || {
+            std::fs::read_to_string(&log)
+                .unwrap()
+                .lines()
+                .find(|line| line.contains(&wanted))
+                .map(str::to_owned)
+        })
+    };
+    assert!(event(32).contains("program, account, dependencies, recovery"), "{}", event(32));
+    std::fs::remove_file(lab.dir().join("units/shop.service")).unwrap();
+    lab.systemctl(&["daemon-reload"]);
+    event(31);
+    lab.unit("shop.service", changed);
+    event(30);
 }
 
 #[test]

@@ -37,6 +37,9 @@ impl UnitView {
         "unit-needed-by",   // names
         "unit-recovery",    // words
         "unit-no-recovery", //
+        "unit-program",     // program
+        "unit-account",     // account
+        "unit-changed",     // what, at
         "unit-note",        // note
     ];
 
@@ -77,6 +80,14 @@ impl UnitView {
                     say(code, &[("names", &names)], format!("{verb} {names}."));
                 }
             }
+            for (code, value, verb) in
+                [("unit-program", &facts.program, "It runs"), ("unit-account", &facts.account, "It runs as")]
+            {
+                if !value.is_empty() {
+                    let name = code.trim_start_matches("unit-");
+                    say(code, &[(name, value)], format!("{verb} {value}."));
+                }
+            }
             match &facts.recovery {
                 Some(words) => {
                     say("unit-recovery", &[("words", words)], format!("The system's own recovery: {words}."));
@@ -86,6 +97,11 @@ impl UnitView {
                     say("unit-no-recovery", &[], text);
                 }
             }
+        }
+        for (setting, at) in self.facts.iter().flat_map(|facts| &facts.changed) {
+            let (what, at) = (setting.word(), at.to_string());
+            let text = format!("Changed while it was watched: {what} (noticed {at}).");
+            say("unit-changed", &[("what", what), ("at", &at)], text);
         }
         for note in &self.notes {
             say("unit-note", &[("note", note)], format!("Note: {note}."));
@@ -113,6 +129,7 @@ fn fact(code: &'static str, args: &[(&str, &str)], text: String) -> Fact {
 mod tests {
     use super::*;
     use crate::evidence::ExitCodes;
+    use crate::evidence::Setting;
     use crate::time::Wall;
 
     #[test]
@@ -130,6 +147,9 @@ mod tests {
             needs: (0..10).map(|n| format!("n{n}")).collect(),
             needed_by: vec!["web.service".to_owned()],
             recovery: Some("Restart=no".to_owned()),
+            program: "/opt/shop --port 80".to_owned(),
+            account: "shop".to_owned(),
+            changed: vec![(Setting::Account, Wall::from_millis(0))],
         };
         let view = UnitView {
             notes: vec!["systemd itself starts it again in 3s".to_owned()],
@@ -147,7 +167,10 @@ mod tests {
                 "The system itself has restarted it 2 times since somebody last started it.",
                 "It needs n0, n1, n2, n3, n4, n5, n6, n7 (+2).",
                 "Needed by web.service.",
+                "It runs /opt/shop --port 80.",
+                "It runs as shop.",
                 "The system's own recovery: Restart=no.",
+                "Changed while it was watched: account (noticed 1970-01-01T00:00:00.000Z).",
                 "Note: systemd itself starts it again in 3s.",
             ]
         );

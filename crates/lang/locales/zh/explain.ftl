@@ -42,6 +42,15 @@ explain-unit-exit = 上一次结束时：{ $how }。
 explain-unit-restarts = 自上次人工启动以来，系统已自行重启它 { $count } 次。
 explain-unit-needs = 它需要 { $names }。
 explain-unit-needed-by = 需要它的有 { $names }。
+explain-unit-program = 它运行 { $program }。
+explain-unit-account = 它以 { $account } 身份运行。
+explain-unit-changed = 监视期间有改动：{ $what ->
+    [program] 程序
+    [account] 账户
+    [start] 启动类型
+    [dependencies] 依赖关系
+   *[recovery] 恢复策略
+}（{ $at } 发现）。
 explain-unit-recovery = 系统自身的恢复策略：{ $words }。
 explain-unit-no-recovery = 系统没有为它提供恢复策略。
 explain-unit-note = 请注意：{ $note }。

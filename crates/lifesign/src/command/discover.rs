@@ -177,6 +177,8 @@ mod tests {
             lasts: true,
             codes: Codes::default(),
             restarts: None,
+            program: String::new(),
+            account: String::new(),
             needs: Vec::new(),
             needed_by: Vec::new(),
             policy: Some(policy.clone()),

@@ -6,11 +6,12 @@ use std::time::Duration;
 use lifesign_config::Unit;
 use lifesign_config::discover::Discover;
 use lifesign_os::unit::ServiceManager;
-use lifesign_os::unit::info::Listed;
+use lifesign_os::unit::info::{ListChange, Listed};
 use lifesign_server::reload::Reloader;
 use tokio::sync::{Notify, watch};
 
 use super::kinds::Configuration;
+use crate::event_id;
 
 /// How long after a change of the list the next ones are waited for: an installer makes several.
 const CHANGES_SETTLE: Duration = Duration::from_secs(2);
@@ -68,7 +69,13 @@ pub(super) fn follow(mut found: watch::Receiver<Found>, reloader: Reloader) -> F
             let changed = Arc::new(Notify::new());
             let news = Arc::clone(&changed);
             let _watch = ServiceManager::new().watch_list(known.unwrap_or_default(), move |change| {
-                tracing::info!(?change, "The list of services has changed");
+                match change {
+                    ListChange::Created(Listed { name, .. }) => {
+                        tracing::info!(event_id = event_id::CREATED, unit = name, "There is a new service");
+                    }
+                    // Told where it was watched.
+                    change => tracing::info!(?change, "The list of services has changed"),
+                }
                 news.notify_one();
             });
             loop {

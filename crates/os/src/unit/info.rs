@@ -2,10 +2,14 @@
 //! system's own words beside ours.
 
 pub use lifesign_core::evidence::ExitCodes as Codes;
-use lifesign_core::evidence::{MAX_NEIGHBOURS, Process, UnitFacts, UnitState};
+use lifesign_core::evidence::{MAX_NEIGHBOURS, Process, Setting, UnitFacts, UnitState};
+use lifesign_core::secret::masked;
 use lifesign_core::time::Wall;
 
 use super::policy::Policy;
+
+/// Longest command line that people see, in characters.
+const MAX_PROGRAM: usize = 1000;
 
 /// When a unit is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +68,10 @@ pub struct UnitInfo {
     /// How often the system itself has restarted it since it was last started by hand; the service control manager
     /// does not say.
     pub restarts: Option<u32>,
+    /// What it runs, as it is written.
+    pub program: String,
+    /// As whom; empty where the unit names nobody.
+    pub account: String,
     /// What it needs to run.
     pub needs: Vec<String>,
     /// What needs it.
@@ -73,6 +81,21 @@ pub struct UnitInfo {
 }
 
 impl UnitInfo {
+    /// What of its configuration is not as it was `before`.
+    pub fn changed_since(&self, before: &Self) -> Vec<Setting> {
+        let words = |info: &Self| info.policy.as_ref().map(|policy| policy.words.clone());
+        [
+            (Setting::Program, self.program != before.program),
+            (Setting::Account, self.account != before.account),
+            (Setting::Start, self.start_os != before.start_os),
+            (Setting::Dependencies, self.needs != before.needs),
+            (Setting::Recovery, words(self) != words(before)),
+        ]
+        .into_iter()
+        .filter_map(|(setting, has_changed)| has_changed.then_some(setting))
+        .collect()
+    }
+
     /// What people see of it beside its state.
     pub fn facts(self) -> UnitFacts {
         let first = |mut names: Vec<String>| {
@@ -89,6 +112,9 @@ impl UnitInfo {
             needs: first(self.needs),
             needed_by: first(self.needed_by),
             recovery: self.policy.map(|policy| policy.words),
+            program: masked(&self.program).join(" ").chars().take(MAX_PROGRAM).collect(),
+            account: self.account,
+            changed: Vec::new(),
         }
     }
 }

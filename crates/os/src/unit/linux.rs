@@ -50,7 +50,7 @@ impl Drop for Watch {
 }
 
 /// Tells that the list of units may have changed: systemd reads its files anew at a `daemon-reload`.
-pub(super) struct ListChanges {
+pub(crate) struct ListChanges {
     link: watch::Receiver<Link>,
     reloads: Option<watch::Receiver<u64>>,
 }

@@ -231,6 +231,11 @@ impl ServiceManager {
         ListWatch(task.abort_handle())
     }
 
+    /// Tells when somebody may have configured services otherwise.
+    pub fn config_changes(&self) -> ConfigChanges {
+        ConfigChanges(self.0.list_changes())
+    }
+
     /// How often the list of services is read although nothing was heard.
     pub const LIST_EVERY: Duration = Duration::from_secs(60);
     /// How long after a failed reading the next one follows.
@@ -241,6 +246,22 @@ impl ServiceManager {
     #[must_use]
     pub fn with_journal_in(self, folder: impl AsRef<Path>) -> Self {
         Self(self.0.with_journal_in(folder.as_ref()))
+    }
+}
+
+/// Signs that services may be configured otherwise than before.
+pub struct ConfigChanges(imp::ListChanges);
+
+impl ConfigChanges {
+    /// Waits for the next one. The first comes at once: what happened before the watching is news, too.
+    pub async fn next(&mut self) {
+        self.0.next().await;
+    }
+}
+
+impl fmt::Debug for ConfigChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConfigChanges")
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lifesign_core::evidence::{Process, UnitReport, UnitState};
 use lifesign_core::time::Wall;
+pub(crate) use list_changes::ListChanges;
 use scm::{Access, Scm};
 use windows_sys::Win32::Foundation::ERROR_SERVICE_SPECIFIC_ERROR;
 use windows_sys::Win32::System::Services::SERVICE_STOPPED;
@@ -167,8 +168,8 @@ impl Manager {
         blocking(list).await
     }
 
-    pub(super) fn list_changes(&self) -> list_changes::ListChanges {
-        list_changes::ListChanges::new()
+    pub(super) fn list_changes(&self) -> ListChanges {
+        ListChanges::new()
     }
 
     /// Runs an order on a thread that may block. Some calls cannot be cut short; the caller is not kept by them.
@@ -227,6 +228,8 @@ fn info(name: &str, report: UnitReport) -> Result<UnitInfo, UnitError> {
             ..Codes::default()
         },
         restarts: None,
+        program: config.program,
+        account: config.account,
         needs: config.needs,
         needed_by: service.dependents(false).unwrap_or_default(),
         policy: service.policy().map_err(in_words)?,

@@ -60,10 +60,30 @@ pub(crate) fn info(name: &str, values: &HashMap<String, OwnedVariant>, main: Opt
             ..Codes::default()
         },
         restarts: Some(unit.restarts),
+        program: commands(values.get("ExecStart")),
+        account: text("User"),
         needs: units(["Requires", "Requisite", "BindsTo", "Wants"]),
         needed_by: units(["RequiredBy", "RequisiteOf", "BoundBy", "WantedBy"]),
         policy: Some(policy(&unit.recovery)),
     }
+}
+
+/// The command lines of `ExecStart`, an `a(sasbttttuii)`: each begins with its file and its arguments.
+fn commands(value: Option<&OwnedVariant>) -> String {
+    let Some(Variant::Array(commands)) = value.map(|value| &**value) else { return String::new() };
+    let line = |command: &Variant<'_>| match command {
+        Variant::Structure(command) => match command.fields().get(1) {
+            Some(Variant::Array(words)) => {
+                let word = |word: &Variant<'_>| {
+                    if let Variant::Str(word) = word { word.to_string() } else { String::new() }
+                };
+                words.iter().map(word).collect::<Vec<_>>().join(" ")
+            }
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    commands.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
 fn texts(value: Option<&OwnedVariant>) -> Vec<String> {

@@ -80,6 +80,10 @@ pub(super) struct Config {
     pub(super) start: StartType,
     /// In the manager's words.
     pub(super) start_os: String,
+    /// The command line of its program.
+    pub(super) program: String,
+    /// As whom it runs: `LocalSystem`, `NT SERVICE\name`, …
+    pub(super) account: String,
     /// Services and groups (with a `+`) that it needs.
     pub(super) needs: Vec<String>,
     /// It is started by a trigger, and may stop by itself.
@@ -120,6 +124,10 @@ impl Service {
             title: unsafe { text(written.lpDisplayName) },
             start,
             start_os: if has_triggers { format!("{start_os} (trigger)") } else { start_os.to_owned() },
+            // SAFETY: as the name above.
+            program: unsafe { text(written.lpBinaryPathName) },
+            // SAFETY: as the name above.
+            account: unsafe { text(written.lpServiceStartName) },
             // SAFETY: the list lies in the buffer, which lives; it ends with an empty string.
             needs: unsafe { texts(written.lpDependencies) },
             has_triggers,

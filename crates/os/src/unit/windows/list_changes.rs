@@ -8,10 +8,10 @@
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use windows_sys::Win32::Foundation::{ERROR_SUCCESS, WAIT_OBJECT_0};
 use windows_sys::Win32::System::Registry::{
@@ -31,27 +31,30 @@ const GATHER: Duration = Duration::from_millis(300);
 const REST: Duration = Duration::from_secs(10);
 
 /// Tells that the list of services may have changed.
-pub(in super::super) struct ListChanges {
+pub(crate) struct ListChanges {
     /// `None`: nobody will tell, so it is looked every [`REST`].
-    watch: Option<Watch>,
+    watch: Option<(Arc<Watch>, watch::Receiver<()>)>,
     told: Option<Instant>,
 }
 
 impl ListChanges {
     pub(super) fn new() -> Self {
-        let watch = Watch::start()
+        let watch = Watch::shared()
             .inspect_err(|error| tracing::warn!(%error, "The list of services is read every {REST:?}"))
             .ok();
         Self { watch, told: None }
     }
 
     /// Waits until it may have changed. The first time that is at once: what happened before the watching is new, too.
-    pub(in super::super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         if let Some(told) = self.told {
-            match &self.watch {
+            match &mut self.watch {
                 None => sleep(REST).await,
-                Some(watch) => {
-                    watch.news.notified().await;
+                Some((_watch, news)) => {
+                    // An error: the thread has ended, and said so.
+                    if news.changed().await.is_err() {
+                        sleep(REST).await;
+                    }
                     sleep(GATHER).await;
                     // At once after a quiet time.
                     sleep_until(told + REST).await;
@@ -62,20 +65,34 @@ impl ListChanges {
     }
 }
 
-/// A thread that waits on the key.
+/// A thread that waits on the key, one for all.
 struct Watch {
-    news: Arc<Notify>,
+    news: watch::Receiver<()>,
     stop: Arc<OwnedHandle>,
 }
 
 impl Watch {
+    /// The one that runs, or a new one.
+    fn shared() -> io::Result<(Arc<Self>, watch::Receiver<()>)> {
+        static RUNNING: Mutex<Weak<Watch>> = Mutex::new(Weak::new());
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = match running.upgrade() {
+            // One whose thread has ended tells nothing more.
+            Some(watch) if watch.news.has_changed().is_ok() => watch,
+            _ => Arc::new(Self::start()?),
+        };
+        *running = Arc::downgrade(&watch);
+        let news = watch.news.clone();
+        Ok((watch, news))
+    }
+
     fn start() -> io::Result<Self> {
         let key = Key::open(SERVICES)?;
         let (changed, stop) = (event()?, Arc::new(event()?));
-        let news = Arc::new(Notify::new());
+        let (tell, news) = watch::channel(());
         // Before anything is read, so that no change falls between.
         key.arm(&changed)?;
-        let (tell, stopped) = (Arc::clone(&news), Arc::clone(&stop));
+        let stopped = Arc::clone(&stop);
         std::thread::Builder::new().name("lifesign-services".to_owned()).spawn(move || {
             loop {
                 let handles = [stopped.as_raw_handle(), changed.as_raw_handle()];
@@ -85,7 +102,7 @@ impl Watch {
                     return;
                 }
                 let armed = key.arm(&changed);
-                tell.notify_one();
+                tell.send_replace(());
                 if let Err(error) = armed {
                     tracing::error!(%error, "Changes of the list of services are found by reading it now and then");
                     return;

@@ -105,6 +105,22 @@ pub(crate) struct UnitFacts {
     /// The system's own recovery policy in its own words; null where it offers none.
     #[schema(required)]
     recovery: Option<String>,
+    /// What it runs, with `***` for what looks like a secret; empty where the system does not say.
+    program: String,
+    /// As whom; empty where the unit names nobody.
+    account: String,
+    /// What of its configuration was changed while it was watched.
+    changed: Vec<ChangedSetting>,
+}
+
+/// A part of a unit's configuration that was changed while it was watched.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangedSetting {
+    /// `program`, `account`, `start`, `dependencies` or `recovery`.
+    what: &'static str,
+    /// When that was last noticed.
+    #[schema(schema_with = time)]
+    at: Wall,
 }
 
 /// How a unit last ended, in the operating system's own numbers.
@@ -227,11 +243,38 @@ impl From<view::UnitView> for Unit {
 
 impl From<evidence::UnitFacts> for UnitFacts {
     fn from(facts: evidence::UnitFacts) -> Self {
-        let evidence::UnitFacts { title, start, start_os, since, exit, restarts, needs, needed_by, recovery } =
-            facts;
+        let evidence::UnitFacts {
+            title,
+            start,
+            start_os,
+            since,
+            exit,
+            restarts,
+            needs,
+            needed_by,
+            recovery,
+            program,
+            account,
+            changed,
+        } = facts;
         let evidence::ExitCodes { win32, specific, result, status, signal } = exit;
         let exit = ExitCodes { win32, specific, result, status, signal };
-        Self { title, start, start_os, since, exit, restarts, needs, needed_by, recovery }
+        let changed =
+            changed.into_iter().map(|(setting, at)| ChangedSetting { what: setting.word(), at }).collect();
+        Self {
+            title,
+            start,
+            start_os,
+            since,
+            exit,
+            restarts,
+            needs,
+            needed_by,
+            recovery,
+            program,
+            account,
+            changed,
+        }
     }
 }
 
