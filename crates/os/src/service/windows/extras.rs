@@ -137,6 +137,9 @@ mod tests {
             controls: Vec::new(),
             kind,
             recovery: Recovery::default(),
+            programs: None,
+            agent: None,
+            environment_file: None,
         }
     }
 
