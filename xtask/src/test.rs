@@ -8,8 +8,15 @@ use anyhow::Context;
 use crate::{browser, check, instructions, shell, sim, wine};
 
 /// Crates whose tests run under Wine too: what has a Windows half, and the parts everything stands on.
-const ON_WINDOWS: &[&str] =
-    &["lifesign-core", "lifesign-os", "lifesign-store", "lifesign-agent", "lifesign-client", "lifesign"];
+const ON_WINDOWS: &[&str] = &[
+    "lifesign-core",
+    "lifesign-os",
+    "lifesign-store",
+    "lifesign-agent",
+    "lifesign-client",
+    "lifesign-client-ffi",
+    "lifesign",
+];
 
 pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
     let begin = Instant::now();
@@ -95,6 +102,9 @@ fn on_windows() -> anyhow::Result<String> {
     build.args(packages.clone());
     wine::environment(&mut build);
     shell::step("build for Windows", build)?;
+    let mut example = shell::command("sh", &["scripts/c-example-windows.sh"]);
+    wine::environment(&mut example);
+    shell::step("the example in C for Windows", example)?;
     let _server = wine::Server::start()?;
     let mut nextest: Command =
         shell::cargo(&["nextest", "run", "--target", wine::TARGET, "--profile", "wine"]);

@@ -1,8 +1,8 @@
 //! Every program in `examples/heartbeat` runs against a real agent and is heard.
 //!
 //! A language whose tool is missing is an error that names the command which installs it. PowerShell runs on Windows
-//! only; so does C# by its pipe, while its socket is tried here with Mono.
-#![cfg(unix)]
+//! only; so does C# by its pipe, while its socket is tried here with Mono. The program in C runs on both systems; for
+//! Windows, `scripts/c-example-windows.sh` compiles it beforehand.
 #![allow(clippy::unwrap_used, reason = "a test may end where it stands")]
 
 use std::collections::BTreeMap;
@@ -21,10 +21,12 @@ use tokio::time::timeout;
 /// Longer than anything takes on a loaded machine, a Go compiler included; no passing test waits it out.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+#[cfg(unix)]
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+#[cfg(unix)]
 fn example(name: &str) -> PathBuf {
     root().join("examples/heartbeat").join(name)
 }
@@ -35,7 +37,11 @@ async fn is_heard(message: &str, program: impl FnOnce(&Path) -> Command) {
     let (sender, mut inputs) = mpsc::channel(1024);
     let (_commands, receiver) = mpsc::channel(1);
     let mut setup = Setup::new("here".into(), dir.path(), sender, receiver);
-    let place = Place { dir: dir.path().join("l"), name: "unused".to_owned(), access: Access::Owner };
+    let place = Place {
+        dir: dir.path().join("l"),
+        name: format!("lifesign-example-{}", std::process::id()),
+        access: Access::Owner,
+    };
     setup.local = Some(LocalSetup {
         place: place.clone(),
         sockets: true,
@@ -86,26 +92,42 @@ async fn is_heard(message: &str, program: impl FnOnce(&Path) -> Command) {
 #[tokio::test]
 async fn c_is_heard_by_shared_memory() {
     is_heard("hello from C", |dir| {
-        // Cargo puts the library beside the tests' own folder.
-        let libraries = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        let library = libraries.join("liblifesign_heart.a");
-        assert!(library.exists(), "{} is missing: cargo build -p lifesign-client-ffi", library.display());
-        let program = dir.join("beat");
-        let mut compile = Command::new("cc");
-        compile.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-D_POSIX_C_SOURCE=200809L", "-o"]);
-        compile.arg(&program).arg(example("beat.c")).arg("-I").arg(root().join("crates/client-ffi/include"));
-        compile.arg(library).args(["-lpthread", "-ldl", "-lm"]);
-        let compiled = compile
-            .output()
-            .unwrap_or_else(|error| panic!("cc: {error}; install it with: sh scripts/examples-setup.sh"));
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        let mut run = Command::new(program);
+        let mut run = Command::new(program_in_c(dir));
         run.arg("orders");
         run
     })
     .await;
 }
 
+/// Compiles it.
+#[cfg(unix)]
+fn program_in_c(dir: &Path) -> PathBuf {
+    // Cargo puts the library beside the tests' own folder.
+    let libraries = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+    let library = libraries.join("liblifesign_heart.a");
+    assert!(library.exists(), "{} is missing: cargo build -p lifesign-client-ffi", library.display());
+    let program = dir.join("beat");
+    let mut compile = Command::new("cc");
+    compile.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-D_POSIX_C_SOURCE=200809L", "-o"]);
+    compile.arg(&program).arg(example("beat.c")).arg("-I").arg(root().join("crates/client-ffi/include"));
+    compile.arg(library).args(["-lpthread", "-ldl", "-lm"]);
+    let compiled = compile
+        .output()
+        .unwrap_or_else(|error| panic!("cc: {error}; install it with: sh scripts/examples-setup.sh"));
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    program
+}
+
+/// Finds it: no compiler runs under Wine.
+#[cfg(windows)]
+fn program_in_c(_dir: &Path) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().unwrap().parent().unwrap().join("examples").join("beat-c.exe");
+    assert!(program.exists(), "{} is missing: sh scripts/c-example-windows.sh", program.display());
+    program
+}
+
+#[cfg(unix)]
 #[tokio::test]
 async fn python_is_heard_by_the_socket() {
     is_heard("hello from Python", |_| {
@@ -116,6 +138,7 @@ async fn python_is_heard_by_the_socket() {
     .await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_shell_is_heard_by_its_notes() {
     is_heard("hello from a shell", |_| {
@@ -126,6 +149,7 @@ async fn a_shell_is_heard_by_its_notes() {
     .await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn go_is_heard_by_the_socket() {
     is_heard("hello from Go", |dir| {
@@ -137,6 +161,7 @@ async fn go_is_heard_by_the_socket() {
     .await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn java_is_heard_by_the_socket() {
     is_heard("hello from Java", |_| {
@@ -147,6 +172,7 @@ async fn java_is_heard_by_the_socket() {
     .await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn c_sharp_is_heard_by_the_socket() {
     is_heard("hello from C#", |dir| {
