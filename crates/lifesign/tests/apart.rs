@@ -185,6 +185,41 @@ fn while_no_server_is_there_the_agent_restarts_and_tells_by_itself_and_the_next_
 }
 
 #[test]
+fn an_agent_that_is_alone_leaves_in_peace_what_somebody_has_paused() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let (listen, tls) = (free_port(), free_port());
+    let configuration = server(listen, tls);
+    let start = || {
+        Lifesign::start_with(dir.path(), &configuration, |command| {
+            command.env("AGENTS_TOKEN", TOKEN);
+        })
+    };
+    let first = start();
+    let agent = Agent::start(dir.path(), "web-01", &format!("https://localhost:{tls}"));
+    let killed = wait_for("its process", || pid(&first, "web"));
+    let said = || std::fs::read_to_string(dir.path().join("web-01").join("log")).unwrap_or_default();
+    let knows = |times: usize| {
+        let all = || said().matches("The server says which services are paused services=1").count();
+        wait_for("the agent to know of the pause", || (all() == times).then_some(()));
+    };
+    assert_eq!(first.post("/api/v1/services/web/pause", &serde_json::json!({})).0, 200);
+    knows(1);
+    first.kill();
+    kill_process(killed);
+    // It judges by itself ten seconds after it has lost its server, and its first back-off is short.
+    let begun = std::time::Instant::now();
+    wait_for("fifteen seconds", || (begun.elapsed().as_secs() >= 15).then_some(()));
+    assert!(!said().contains("it restarts by itself"), "{}", said());
+    // The next server knows of the pause, shows it, and tells the agent anew.
+    let server = start();
+    knows(2);
+    wait_for("the death", || (server.service("web")["state"] == "down").then_some(()));
+    assert_eq!(server.service("web")["paused"], true);
+    end(&server, [agent]);
+}
+
+#[test]
 fn on_several_hosts_a_service_has_the_host_in_its_id_and_an_agent_that_is_turned_away_is_told_why() {
     let dir = tempfile::tempdir().unwrap();
     certificates(dir.path());

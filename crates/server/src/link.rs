@@ -4,7 +4,7 @@
 //! knows every host: what it watches, what of its news the engine has, what it still has to do. Evidence goes the same
 //! way as that of the agent in this very process. What an agent says is taken for its own services only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use lifesign_core::model::{HostName, ServiceId};
 use lifesign_proto::enrol::is_host_name;
 use lifesign_proto::link::{Deed, Downlink, Framer, Happened, Hello, Order, Refusal, UPGRADE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::AppState;
@@ -66,6 +66,8 @@ struct Inner {
     new_host: NewHost,
     enrolment: Enrolment,
     hosts: Mutex<BTreeMap<HostName, Line>>,
+    /// All services that somebody has paused, as the server calls them.
+    paused: watch::Sender<BTreeSet<ServiceId>>,
 }
 
 /// One host.
@@ -111,7 +113,30 @@ impl Desk {
         new_host: NewHost,
         enrolment: Enrolment,
     ) -> Self {
-        Self(Arc::new(Inner { engine, clock, here, new_host, enrolment, hosts: Mutex::default() }))
+        let (paused, _) = watch::channel(BTreeSet::new());
+        Self(Arc::new(Inner { engine, clock, here, new_host, enrolment, hosts: Mutex::default(), paused }))
+    }
+
+    /// Whether somebody has paused a service. Its agent holds restarts and alerts while it is without a server, too.
+    pub(crate) fn pause(&self, service: &ServiceId, paused: bool) {
+        self.0.paused.send_if_modified(|all| {
+            let is_new = all.contains(service) != paused;
+            if is_new && paused {
+                all.insert(service.clone());
+            } else if is_new {
+                all.remove(service);
+            }
+            is_new
+        });
+    }
+
+    /// The services of `host` that are paused, as the host calls them.
+    fn paused(&self, host: &HostName) -> Vec<ServiceId> {
+        let lines = self.lines();
+        let services = lines.get(host).map(|line| &line.part.services);
+        let all = self.0.paused.borrow();
+        let mine = services.into_iter().flatten().filter(|(_, global)| all.contains(*global));
+        mine.map(|(local, _)| local.clone()).collect()
     }
 
     /// Tells what the hosts watch from now on; those that are connected hear of it at once. A host that is known and
@@ -136,6 +161,9 @@ impl Desk {
             }
             line.part = part;
         }
+        drop(lines);
+        // What is paused may be called otherwise there now.
+        self.0.paused.send_modify(|_all| ());
     }
 
     /// Orders something of the agent of `host`, about the service that the server calls `service`.
@@ -424,8 +452,10 @@ async fn converse(desk: Desk, member: Option<Member>, way: Upgraded, mut stop: S
         outgoing,
         orders: Some(orders),
         host: None,
+        paused: Vec::new(),
         is_over: false,
     };
+    let mut pauses = connection.desk.0.paused.subscribe();
     let mut framer = Framer::default();
     let mut buffer = vec![0; 64 * 1024];
     while !connection.is_over {
@@ -436,6 +466,10 @@ async fn converse(desk: Desk, member: Option<Member>, way: Upgraded, mut stop: S
                 Some((id, order)) => Happened::Ordered(id, order),
                 // Another connection has taken its place, or it was cut.
                 None => break,
+            },
+            Ok(()) = pauses.changed() => match connection.pauses() {
+                Some(happened) => happened,
+                None => continue,
             },
             read = reader.read(&mut buffer) => match read {
                 Ok(0) | Err(_) => Happened::Lost,
@@ -471,6 +505,8 @@ struct Connection {
     orders: Option<mpsc::Sender<(String, Order)>>,
     /// Whose it is, once it was admitted, and which of its connections.
     host: Option<(HostName, u64)>,
+    /// What it was last told to be paused.
+    paused: Vec<ServiceId>,
     is_over: bool,
 }
 
@@ -519,6 +555,18 @@ impl Connection {
         }
     }
 
+    /// What the agent is to know of pauses, if it does not know it.
+    fn pauses(&mut self) -> Option<Happened> {
+        let (host, _) = self.host.as_ref()?;
+        let services = self.desk.paused(host);
+        if services == self.paused {
+            return None;
+        }
+        self.paused.clone_from(&services);
+        let id = format!("pause-{}", self.desk.0.clock.now().mono.as_nanos());
+        Some(Happened::Ordered(id, Order::Pause { services }))
+    }
+
     async fn admit(&mut self, hello: &Hello, events: &mut Vec<Happened>) {
         let Some(orders) = self.orders.take() else { return };
         match self.desk.admit(hello, self.member.as_ref(), orders) {
@@ -532,6 +580,7 @@ impl Connection {
                 // When the engine is gone, the process is ending.
                 let _ = self.desk.0.engine.tell(connected).await;
                 self.host = Some((host, generation));
+                events.extend(self.pauses());
                 events.extend(first.into_iter().rev().map(|(id, order)| Happened::Ordered(id, order)));
                 events.push(Happened::Admitted { taken });
             }

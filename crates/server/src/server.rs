@@ -177,10 +177,11 @@ impl Server {
             store: parts.store,
             requests,
             inputs: parts.inputs,
-            follow: Follow { outbox, work: parts.work, events, engine },
+            follow: Follow { outbox, work: parts.work, events, engine, desk: state.desk.clone() },
             figures,
         };
         let (past, spec) = (parts.past, parts.spec);
+        past.memories.iter().for_each(|memory| state.desk.pause(&memory.service, memory.paused));
         let mut components = vec![
             Component::essential("engine", move |ready, stop| engine_loop.run(past, spec, ready, stop)),
             Component::essential("outbox", move |ready, stop| outbox_runner.run(ready, stop)),

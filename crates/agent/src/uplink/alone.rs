@@ -47,12 +47,21 @@ pub(super) struct Alone {
     engine: Option<Engine>,
     /// When services were restarted, oldest first.
     restarts: BTreeMap<ServiceId, VecDeque<Wall>>,
+    /// Services of which somebody has paused alerts and restarts, as the server said last.
+    paused: BTreeSet<ServiceId>,
 }
 
 impl Alone {
     /// An agent that no server hears yet.
     pub(super) fn new(host: HostName, spec: Arc<Spec>, now: Mono) -> Self {
-        Self { host, spec, lost_at: Some(now), engine: None, restarts: BTreeMap::new() }
+        Self {
+            host,
+            spec,
+            lost_at: Some(now),
+            engine: None,
+            restarts: BTreeMap::new(),
+            paused: BTreeSet::new(),
+        }
     }
 
     /// When it wants to be told that time has passed.
@@ -69,9 +78,15 @@ impl Alone {
         self.engine.is_some()
     }
 
-    /// A server hears the agent: it takes over.
+    /// A server hears the agent: it takes over, and says anew what is paused.
     pub(super) fn up(&mut self) {
         (self.engine, self.lost_at) = (None, None);
+        self.paused.clear();
+    }
+
+    /// Exactly these services are paused.
+    pub(super) fn pause(&mut self, services: Vec<ServiceId>) {
+        self.paused = services.into_iter().collect();
     }
 
     /// No server hears the agent any more.
@@ -123,7 +138,8 @@ impl Alone {
 
     fn begin(&mut self, now: Now) -> Vec<Deed> {
         let mut engine = Engine::new();
-        let memories = self.restarts.iter().map(|(service, restarts)| Memory {
+        let known: BTreeSet<&ServiceId> = self.restarts.keys().chain(&self.paused).collect();
+        let memories = known.into_iter().map(|service| Memory {
             service: service.clone(),
             state: State::Pending,
             reason: None,
@@ -131,9 +147,9 @@ impl Alone {
             last_heartbeat_at: None,
             silence: Duration::ZERO,
             process: None,
-            paused: false,
+            paused: self.paused.contains(service),
             incident: None,
-            restarts: restarts.iter().copied().collect(),
+            restarts: self.restarts.get(service).into_iter().flatten().copied().collect(),
             restarting: false,
             job: None,
             created: false,
@@ -274,6 +290,19 @@ mod tests {
         // As the window moves on there is room again.
         world.pass(10 * MINUTE);
         assert_eq!(world.acts.len(), 4);
+    }
+
+    #[test]
+    fn what_somebody_has_paused_is_not_restarted_and_a_server_says_anew_what_is_paused() {
+        let mut world = World::new();
+        world.alone.pause(vec![id()]);
+        world.pass(AFTER + 5 * MINUTE);
+        assert!(world.alone.is_at_work() && world.looks > 0);
+        assert_eq!(world.acts, []);
+        world.alone.up();
+        world.alone.down(world.now.mono);
+        world.pass(AFTER + 5 * MINUTE);
+        assert_eq!(world.acts.len(), 2);
     }
 
     #[test]

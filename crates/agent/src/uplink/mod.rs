@@ -374,6 +374,10 @@ impl Link {
                     self.alone.down((self.clock)().mono);
                     self.tell(Told::Down).await?;
                 }
+                Effect::Do(_, Order::Pause { services }) => {
+                    tracing::info!(services = services.len(), "The server says which services are paused");
+                    self.alone.pause(services);
+                }
                 Effect::Do(id, order) => self.tell(Told::Order(id.into(), order)).await?,
                 Effect::Stopped => self.is_over = true,
             }

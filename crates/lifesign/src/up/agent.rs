@@ -369,6 +369,8 @@ impl Post {
                 self.teller.tell(notification);
                 Vec::new()
             }
+            // The link has heard that itself.
+            Told::Order(_, Order::Pause { .. }) => Vec::new(),
             Told::Order(_, Order::Look { service }) => vec![Command::LookNow(service)],
             Told::Order(id, Order::Restart { service, by }) => {
                 tracing::info!(%service, by, "The server orders a restart");

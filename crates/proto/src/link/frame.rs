@@ -97,6 +97,11 @@ pub enum Order {
         /// Who wants it, and why: for the agent's log.
         by: String,
     },
+    /// Hold alerts and restarts of exactly these services, also while no server is there.
+    Pause {
+        /// The services.
+        services: Vec<ServiceId>,
+    },
     /// Look at a service's unit and run its checks at once.
     Look {
         /// The service.

@@ -17,6 +17,7 @@ use super::run::Waiting;
 use super::{EngineHandle, Work};
 use crate::events::{Done, Events, Live, Told};
 use crate::figures::Figures;
+use crate::link::Desk;
 use crate::outbox::Outbox;
 
 /// How long effects wait for the disk.
@@ -29,6 +30,7 @@ pub(crate) struct Follow {
     pub(crate) work: mpsc::Sender<Work>,
     pub(crate) events: Events,
     pub(crate) engine: EngineHandle,
+    pub(crate) desk: Desk,
 }
 
 /// What one turn of the loop brought.
@@ -120,7 +122,8 @@ impl Follow {
                 // Looking early is a courtesy: the checks' own schedules look anyway.
                 let _ = self.work.try_send(Work::LookNow(service));
             }
-            Effect::Timeline { .. } | Effect::Remember(_) | Effect::Audit(_) => {}
+            Effect::Remember(memory) => self.desk.pause(&memory.service, memory.paused),
+            Effect::Timeline { .. } | Effect::Audit(_) => {}
         }
     }
 
