@@ -37,9 +37,9 @@ mod linux {
     use lifesign_core::model::ServiceId;
     use lifesign_proto::batch::{HEARTBEATS, Writer};
 
-    use super::load::{self, Load};
+    use super::load::{self, Load, Target};
     use super::nginx::Nginx;
-    use super::support::Lifesign;
+    use super::support::{Lifesign, free_port};
 
     const SERVICES: usize = 10_000;
     const CONNECTIONS: usize = 32;
@@ -62,7 +62,7 @@ mod linux {
     struct Contender {
         name: &'static str,
         pid: u32,
-        address: SocketAddr,
+        target: Target,
         requests: Vec<Vec<u8>>,
         /// Heartbeats in one request.
         beats: usize,
@@ -77,7 +77,7 @@ mod linux {
     impl Contender {
         fn round(&self, lasting: Duration) -> Round {
             let before = processor_time(self.pid);
-            let load = load::run(self.address, &self.requests, CONNECTIONS, lasting);
+            let load = load::run(&self.target, &self.requests, CONNECTIONS, lasting);
             let each = (processor_time(self.pid) - before) / load.answered;
             Round { load, each }
         }
@@ -93,17 +93,29 @@ mod linux {
         // What is started now stays on the first processor, all its threads too.
         bind_to(0);
         let nginx = Nginx::start(dir.path());
+        let encrypted = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let services: String = (0..SERVICES)
             .map(|index| format!("  - {{ id: {}, heartbeat: {{ interval: 1h }} }}\n", name(index)))
             .collect();
         let configuration = format!(
-            "server: {{ listen: \"127.0.0.1:0\" }}\nheartbeats: {{ rate_per_second: 100000 }}\nservices:\n{services}"
+            "server: {{ listen: \"127.0.0.1:0\", tls: {{ listen: \"127.0.0.1:{}\" }} }}\nheartbeats: {{ rate_per_second: 100000 }}\nservices:\n{services}",
+            encrypted.port()
         );
         let lifesign = Lifesign::start(dir.path(), &configuration);
         bind_to(1);
 
-        let address = lifesign.base.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-        let beats = |requests, beats, name| Contender { name, pid: lifesign.pid(), address, requests, beats };
+        let address: SocketAddr =
+            lifesign.base.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+        let plain = Target { address, tls: None };
+        // Whose certificate it is does not matter here; it is the server's own, made at its start.
+        let tls = Target { address: encrypted, tls: Some(lifesign_probe::insecure_tls()) };
+        let beats = |target: &Target, requests, beats, name| Contender {
+            name,
+            pid: lifesign.pid(),
+            target: target.clone(),
+            requests,
+            beats,
+        };
         let post_as = |media_type: &str, body: &[u8]| {
             let head = format!(
                 "POST /api/v1/heartbeats HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
@@ -129,17 +141,18 @@ mod linux {
             Contender {
                 name: "nginx, empty 204",
                 pid: nginx.pid(),
-                address: nginx.address,
+                target: Target { address: nginx.address, tls: None },
                 requests: vec![format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", nginx.address).into_bytes()],
                 beats: 0,
             },
-            beats(singles.clone(), 1, "one heartbeat, JSON"),
-            beats(arrays.collect(), MANY, "array of 100, JSON"),
-            beats(batches.collect(), MANY, "batch of 100, bytes"),
+            beats(&plain, singles.clone(), 1, "one heartbeat, JSON"),
+            beats(&plain, arrays.collect(), MANY, "array of 100, JSON"),
+            beats(&plain, batches.collect(), MANY, "batch of 100, bytes"),
+            beats(&tls, singles.clone(), 1, "one heartbeat, JSON, HTTPS"),
             Contender {
                 name: "nginx, 204 to the same requests",
                 pid: nginx.pid(),
-                address: nginx.address,
+                target: Target { address: nginx.address, tls: None },
                 requests: singles,
                 beats: 0,
             },

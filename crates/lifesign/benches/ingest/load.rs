@@ -6,7 +6,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Longest wait for one answer. Reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,23 +35,44 @@ impl Load {
     }
 }
 
+/// Where a load goes.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    /// Encrypted, where it is.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+}
+
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     sent: Instant,
     answer: Vec<u8>,
 }
 
 impl Connection {
-    fn open(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).unwrap();
+    fn open(to: &Target) -> Self {
+        let stream = TcpStream::connect(to.address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream: Box<dyn Stream> = match &to.tls {
+            None => Box::new(stream),
+            Some(config) => {
+                let name = "localhost".try_into().unwrap();
+                let session = ClientConnection::new(Arc::clone(config), name).unwrap();
+                Box::new(StreamOwned::new(session, stream))
+            }
+        };
         Self { stream, sent: Instant::now(), answer: vec![0; ANSWER] }
     }
 
     fn send(&mut self, request: &[u8]) {
         self.sent = Instant::now();
         self.stream.write_all(request).unwrap();
+        self.stream.flush().unwrap();
     }
 
     /// Reads one whole answer; its delay.
@@ -79,7 +103,7 @@ fn whole(answer: &[u8]) -> Option<usize> {
 }
 
 /// Sends `requests` over and over, for as long as said. Every answer must be a success.
-pub(super) fn run(to: SocketAddr, requests: &[Vec<u8>], connections: usize, lasting: Duration) -> Load {
+pub(super) fn run(to: &Target, requests: &[Vec<u8>], connections: usize, lasting: Duration) -> Load {
     let mut all: Vec<Connection> = (0..connections).map(|_| Connection::open(to)).collect();
     let mut next = requests.iter().cycle();
     let mut delays = Vec::with_capacity(1 << 20);
