@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use lifesign_component::{Component, Error, Ready, Stop};
 use lifesign_core::input::Input;
 use lifesign_core::model::HostName;
+use lifesign_os::unit::ServiceManager;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::assignment::{Assignments, Command};
@@ -114,7 +115,13 @@ impl Agent {
             }
             None => None,
         };
-        let shared = Shared { inputs: inputs.clone(), places, figures: self.figures, residents };
+        let shared = Shared {
+            inputs: inputs.clone(),
+            places,
+            figures: self.figures,
+            residents,
+            manager: LazyLock::new(ServiceManager::new),
+        };
         let mut roster = Roster::new(Arc::new(shared));
         // The ways first: a process that starts finds its notify socket.
         if let Some(local) = &mut local {

@@ -1,10 +1,11 @@
 //! One check on watch: a task that runs the probe at each turn and on request, and reports.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use lifesign_core::input::Input;
 use lifesign_core::model::ServiceId;
+use lifesign_os::unit::ServiceManager;
 use lifesign_probe::Probe;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -21,13 +22,15 @@ use crate::task::Task;
 /// [`Figures::worst_lateness`] shows.
 pub const MAX_RUNNING: usize = 3072;
 
-/// What all checks of an agent share.
+/// What all that an agent does shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) places: Semaphore,
     pub(crate) figures: Arc<Figures>,
     pub(crate) residents: Arc<Residents>,
+    /// The machine's service manager. Made when somebody first needs it: a machine without one is not asked for it.
+    pub(crate) manager: LazyLock<ServiceManager>,
 }
 
 /// The part of a [`Check`] that may change while it is on watch.

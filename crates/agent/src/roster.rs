@@ -1,6 +1,5 @@
 //! Which services are on watch, and the difference a new assignment makes.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,6 @@ use std::time::Duration;
 use lifesign_core::effect::{Action, Verb};
 use lifesign_core::input::{ActionReport, Input};
 use lifesign_core::model::ServiceId;
-use lifesign_os::unit::ServiceManager;
 
 use crate::assignment::{Assignment, Assignments, Check, UnitKind};
 use crate::check::{CheckTask, Shared};
@@ -23,8 +21,6 @@ const RULE: &str = "rule ";
 /// The services on watch.
 pub(crate) struct Roster {
     shared: Arc<Shared>,
-    /// Made when the first unit needs it: a machine without one is not asked for it.
-    manager: OnceCell<ServiceManager>,
     services: BTreeMap<ServiceId, Watched>,
     /// Units off watch that are still being stopped. A unit that comes back waits for the old one.
     stopping: BTreeMap<ServiceId, Task>,
@@ -39,7 +35,7 @@ struct Watched {
 
 impl Roster {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, manager: OnceCell::new(), services: BTreeMap::new(), stopping: BTreeMap::new() }
+        Self { shared, services: BTreeMap::new(), stopping: BTreeMap::new() }
     }
 
     /// Watches exactly this from now on, and leaves alone what stays as it is.
@@ -107,10 +103,7 @@ impl Roster {
         let (Some(UnitKind::Systemd(name)), Some(interval)) = (unit, interval) else { return None };
         match old {
             Some(old) if old.is_of(name, interval) => Some(old),
-            _ => {
-                let manager = self.manager.get_or_init(ServiceManager::new);
-                Some(PulseTask::start(id, manager, name, interval, &self.shared))
-            }
+            _ => Some(PulseTask::start(id, &self.shared.manager, name, interval, &self.shared)),
         }
     }
 
@@ -128,8 +121,7 @@ impl Roster {
                 }
                 let new = new?;
                 let before = self.stopping.remove(id);
-                let manager = || self.manager.get_or_init(ServiceManager::new).clone();
-                Some(UnitTask::start(id, new, manager, before, &self.shared))
+                Some(UnitTask::start(id, new, before, &self.shared))
             }
         }
     }

@@ -58,7 +58,6 @@ impl UnitTask {
     pub(crate) fn start(
         service: &ServiceId,
         kind: UnitKind,
-        manager: impl FnOnce() -> ServiceManager,
         before: Option<Task>,
         shared: &Arc<Shared>,
     ) -> Self {
@@ -73,8 +72,8 @@ impl UnitTask {
         };
         let unit = match &kind {
             UnitKind::Process(spec) => Unit::Process(spec.clone()),
-            UnitKind::Systemd(name) => Unit::managed("systemd", name, manager),
-            UnitKind::Scm(name) => Unit::managed("scm", name, manager),
+            UnitKind::Systemd(name) => Unit::managed("systemd", name),
+            UnitKind::Scm(name) => Unit::managed("scm", name),
         };
         let forwarder = Task::spawn(forward(waiting, Arc::clone(shared)));
         Self { kind, orders, keeper: Task::spawn(keeper.keep(unit, before)), forwarder }
@@ -138,15 +137,16 @@ impl From<UnitError> for NotDone {
 /// A unit to be kept.
 enum Unit {
     Process(ProcessSpec),
-    Managed(ServiceManager, String),
+    /// One of the machine's service manager, and its name there.
+    Managed(String),
     /// A kind this machine does not have: the words for it.
     Foreign(String),
 }
 
 impl Unit {
-    fn managed(kind: &str, name: &str, manager: impl FnOnce() -> ServiceManager) -> Self {
+    fn managed(kind: &str, name: &str) -> Self {
         if kind == ServiceManager::KIND {
-            Self::Managed(manager(), name.to_owned())
+            Self::Managed(name.to_owned())
         } else {
             Self::Foreign(format!(
                 "this machine has {}, and the unit {name:?} belongs to {kind}",
@@ -177,7 +177,8 @@ impl Keeper {
         }
         match unit {
             Unit::Process(spec) => self.keep_process(spec).await,
-            Unit::Managed(manager, name) => {
+            Unit::Managed(name) => {
+                let manager = self.shared.manager.clone();
                 let news = Arc::new(Notify::new());
                 let _watch: Watch = manager.watch(&name, facts::noticing(self.sink(), &news));
                 let service = self.service.clone();
@@ -215,8 +216,13 @@ impl Keeper {
             // The report has gone to the sink already.
             tracing::warn!(service = %self.service, error = in_words(&error), "Process could not be started");
         }
-        // No other manager is at it: these processes are ours.
-        let restart = |_is_remedy| async {
+        // No other manager is at it: these processes are ours. But what keeps units from being restarted keeps them, too.
+        let shared = Arc::clone(&self.shared);
+        let (process, manager) = (&process, &shared.manager);
+        let restart = |is_remedy| async move {
+            if let Some(why) = manager.obstacle(is_remedy).await {
+                return Err(NotDone { why: format!("the process is not touched now: {why}"), refused: true });
+            }
             process.restart().await.map(Some).map_err(|error| NotDone::failed(in_words(&error)))
         };
         self.serve(restart, || process.look()).await;

@@ -217,4 +217,6 @@ async fn a_restart_is_refused_while_systemd_shuts_down() {
             "{refused}"
         );
     }
+    let why = manager.obstacle(false).await;
+    assert!(why.as_ref().is_some_and(|why| why.contains("shutting down")), "{why:?}");
 }

@@ -103,8 +103,8 @@ pub(crate) struct Install {
     /// Let it start and stop these services besides those with `restart:`; `*` for any letters, `!PATTERN` leaves out
     #[arg(long, value_name = "PATTERN", num_args = 1.., conflicts_with = "wrap")]
     pub(crate) may_control: Vec<String>,
-    /// Leave room for programs that lifesign itself starts (`process:`), as an agent's server may order; kept when
-    /// installed again, `--processes=false` ends it (Linux)
+    /// Leave room for programs that lifesign itself starts (`process:`), as an agent's server may order. Linux keeps
+    /// it when installed again, and `--processes=false` ends it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", conflicts_with = "wrap")]
     pub(crate) processes: Option<bool>,
     /// A file of variables for `${env:…}`, NAME=VALUE a line, that systemd reads for the service (Linux)

@@ -99,12 +99,19 @@ pub struct Definition {
     /// When the system starts it again.
     pub recovery: Recovery,
     /// Whether to leave room for programs of its own ([`Kind::Host`]) although `kind` asks for none; `None`: as the last
-    /// installation said. Only Linux has such a sandbox.
+    /// installation said (Linux; on Windows it is as if `false`).
     pub programs: Option<bool>,
     /// What the agent in it needs; `None`: there is no agent in it.
     pub agent: Option<Agent>,
     /// A file of environment variables, `NAME=VALUE` a line, that the manager reads for it (Linux).
     pub environment_file: Option<PathBuf>,
+}
+
+impl Definition {
+    /// What there must be room for.
+    pub(crate) fn kind(&self) -> Kind {
+        if self.programs == Some(true) && self.kind == Kind::Monitor { Kind::Host } else { self.kind }
+    }
 }
 
 /// What an agent needs that hears programs of this host, and keeps what dying units leave in the system's log.

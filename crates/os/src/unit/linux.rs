@@ -32,6 +32,8 @@ const DENIALS: [&str; 2] = [
 
 /// How long [`Manager::look`] waits for a first connection.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a restart of what is none of systemd's waits for systemd to say that it shuts down.
+const OBSTACLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(super) struct Manager {
@@ -130,6 +132,12 @@ impl Manager {
             return Err(UnitError::Refused { name: name.to_owned(), why });
         }
         self.bring_up("RestartUnit", name, limit).await
+    }
+
+    pub(super) async fn obstacle(&self, is_remedy: bool) -> Option<String> {
+        let shutdown = timeout(OBSTACLE_TIMEOUT, self.shutdown()).await;
+        let shutdown = shutdown.ok().and_then(Result::ok).flatten();
+        shutdown.or_else(|| obstacle::update().filter(|_| is_remedy))
     }
 
     pub(super) async fn repair(&self, name: &str, limit: Duration) -> Result<Option<Process>, UnitError> {

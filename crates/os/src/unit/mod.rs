@@ -180,6 +180,12 @@ impl ServiceManager {
         self.0.repair(name, timeout).await
     }
 
+    /// Why nothing on this machine is to be restarted now: it shuts down, or, for what nobody has asked for
+    /// (`is_remedy`), it is being updated. A manager that cannot be reached within a second knows of nothing.
+    pub async fn obstacle(&self, is_remedy: bool) -> Option<String> {
+        self.0.obstacle(is_remedy).await
+    }
+
     /// Everything the manager knows about the unit.
     ///
     /// # Errors

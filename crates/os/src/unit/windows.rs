@@ -114,6 +114,10 @@ impl Manager {
         restarted
     }
 
+    pub(super) async fn obstacle(&self, is_remedy: bool) -> Option<String> {
+        obstacle::shutdown().or_else(|| obstacle::update().filter(|_| is_remedy))
+    }
+
     pub(super) async fn repair(&self, name: &str, timeout: Duration) -> Result<Option<Process>, UnitError> {
         let begun = tokio::time::Instant::now();
         let refused = |why| Err(UnitError::Refused { name: name.to_owned(), why });

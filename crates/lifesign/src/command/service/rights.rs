@@ -101,7 +101,7 @@ pub(super) fn explain(what: &Install, lang: Lang) {
     };
     print::line("");
     print::line(lang.text("service-rights", &[("grant", grant.into())]));
-    if cfg!(unix) && what.role == Role::Agent && what.processes != Some(true) {
+    if what.role == Role::Agent && what.processes != Some(true) {
         print::line(lang.word("service-no-programs"));
     }
 }

@@ -14,8 +14,7 @@ const PROGRAMS: &str = "# Programs of its own (--processes): ";
 
 /// The service unit. `groups`: of which its user is a member besides.
 pub(super) fn unit(definition: &Definition, account: &Account, groups: &[String]) -> String {
-    let kind = definition.kind;
-    let kind = if definition.programs == Some(true) && kind == Kind::Monitor { Kind::Host } else { kind };
+    let kind = definition.kind();
     let mut lines = vec![format!("# {MARK}; own changes belong into `systemctl edit {}`.", definition.name)];
     macro_rules! put { ($($args:tt)+) => { lines.push(format!($($args)+)) } }
 

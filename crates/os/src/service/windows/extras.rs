@@ -42,7 +42,7 @@ impl Extras {
             is_delayed: definition.start == StartType::Delayed,
             recovery: definition.recovery.clone(),
             // A program inherits them from whoever starts it, and nothing is known of what others' programs need.
-            privileges: match definition.kind {
+            privileges: match definition.kind() {
                 Kind::Monitor => &PRIVILEGES,
                 Kind::Host | Kind::Wrapper => &[],
             },
@@ -156,6 +156,8 @@ mod tests {
                 "{kind:?}"
             );
         }
+        let agent = Definition { programs: Some(true), ..definition(Kind::Monitor) };
+        assert!(Extras::of(&agent).privileges.is_empty(), "its server may have it start programs");
     }
 
     #[test]
