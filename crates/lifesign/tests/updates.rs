@@ -20,7 +20,7 @@ impl Update {
     fn begin() -> Self {
         let lock = "/var/lib/dpkg/lock-frontend";
         let lock = std::fs::File::options().write(true).open(lock).expect("the tests run as root on Debian");
-        lock.lock().unwrap();
+        lock.lock().expect("the file lies on a file system with locks");
         Self { _lock: lock }
     }
 

@@ -201,6 +201,42 @@ async fn a_bus_that_crashes_is_come_back_to() {
 }
 
 #[tokio::test]
+async fn what_stands_on_a_restarted_unit_is_restarted_after_it_in_the_order_of_dependencies() {
+    let lab = Lab::start();
+    let chain = ["store.service", "orders.service", "web.service"];
+    lab.unit(chain[0], "ExecStart=sleep 1000");
+    for pair in chain.windows(2) {
+        let below = pair[0];
+        lab.unit(pair[1], &format!("ExecStart=sleep 1000\n[Unit]\nRequires={below}\nAfter={below}"));
+    }
+    let manager = lab.manager();
+    // The last brings up all it stands on.
+    manager.start(chain[2], PATIENCE).await.unwrap();
+    // Of each: its process, and when that was started.
+    let show = |unit: &str| -> (u32, u64) {
+        let said = lab.systemctl(&["show", "-p", "MainPID,ExecMainStartTimestampMonotonic", unit]);
+        let value = |key: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            line.unwrap_or_else(|| panic!("no {key} in {said}")).to_owned()
+        };
+        (value("MainPID").parse().unwrap(), value("ExecMainStartTimestampMonotonic").parse().unwrap())
+    };
+    let before = chain.map(show);
+    manager.restart(chain[0], PATIENCE).await.unwrap();
+    // systemd's answer is about the one that was asked for; those on top of it follow.
+    let end = std::time::Instant::now() + PATIENCE;
+    let after = loop {
+        let after = chain.map(show);
+        if after.iter().zip(&before).all(|(after, before)| after.0 != 0 && after.0 != before.0) {
+            break after;
+        }
+        assert!(std::time::Instant::now() < end, "{before:?} {after:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(after.is_sorted_by_key(|(_, started)| *started), "{after:?}");
+}
+
+#[tokio::test]
 async fn a_restart_is_refused_while_systemd_shuts_down() {
     let lab = Lab::start();
     lab.unit("victim.service", "ExecStart=sleep 1000");
