@@ -175,7 +175,7 @@ impl ServiceId {
     pub fn new(text: &str) -> Result<Self, IdError> {
         let plain = Self::plain(text);
         let Err(IdError::Character('@')) = plain else { return plain };
-        let Some((service, host)) = text.split_once('@') else { return plain };
+        let (service, host) = text.split_once('@').unwrap_or_default();
         let is_letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         match host.chars().find(|c| !is_letter(*c)) {
             Some(c) => Err(IdError::Character(c)),
